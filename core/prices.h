@@ -1,0 +1,72 @@
+/*
+ * prices.h - the price book and the arithmetic of one charge.
+ *
+ * A price book is a dated, versioned JSON file (schemas/price-book.json; docs/MONEY.md tells how
+ * to write one): per provider and model, rows valid from a day on; per row, tiers by prompt
+ * length (a tier prices the whole request), per tier the unit prices of each lane. Unit prices
+ * are decimals in USD per million tokens, as providers list them, kept as pico-dollars a token.
+ * A model is found by its exact id, or by its base id when the name carries a date suffix
+ * (gpt-4o-mini-2024-07-18). No row: the price is unknown, which is not free and not zero.
+ *
+ * usage.input includes cached tokens, as OpenAI reports them and OpenTelemetry defines it; the
+ * four classes of a cost are disjoint: uncached input, cache read, cache write, output.
+ */
+#ifndef OFFPEAK_CORE_PRICES_H
+#define OFFPEAK_CORE_PRICES_H
+
+#include "core/buf.h"
+#include "core/err.h"
+#include "core/money.h"
+#include <stdint.h>
+
+#define PRICES_VERSION_MAX 40
+
+struct price_book;
+struct price_row;
+
+enum lane { LANE_BATCH, LANE_SYNC, LANE_POOL }; /* batch today; the others have prices already */
+
+struct usage {
+    uint64_t input, cache_read, cache_write, output, reasoning;
+};
+
+struct cost {
+    struct usd input, cache_read, cache_write, output; /* disjoint */
+    struct usd total;
+};
+
+/* How an answer came to a job: who saved the baseline. */
+enum answer_source { SOURCE_PROVIDER, SOURCE_FLIGHT, SOURCE_CACHE };
+
+/* A charge with its explanation: baseline - cost.total = sum of savings, exactly. */
+struct charge {
+    struct cost cost;
+    struct usd baseline; /* the asked model, one by one, nothing cached */
+    struct usd saved_dedupe, saved_response_cache, saved_routing, saved_batch, saved_prompt_cache;
+};
+
+int price_book_load(struct price_book **ret, const char *path, struct err *err);
+int price_book_parse(struct price_book **ret, struct span json, const char *name, struct err *err);
+struct price_book *price_book_free(struct price_book *b);
+const char *price_book_version(const struct price_book *b); /* "2026-11-21#a1b2c3d4" */
+/* The row valid on `day` ("2026-11-21"); NULL: unknown. */
+const struct price_row *price_find(const struct price_book *b, const char *provider,
+                                   struct span model, const char *day);
+const char *price_row_model(const struct price_row *r);
+uint64_t price_context_tokens(const struct price_row *r);
+uint64_t price_output_tokens_max(const struct price_row *r);
+uint64_t price_cache_min_tokens(const struct price_row *r);
+
+/* -1 on overflow or a usage that cannot be (cache parts larger than input). */
+int price_cost(const struct price_row *r, enum lane lane, const struct usage *u, struct cost *ret);
+int price_charge(const struct price_row *r, enum lane lane, enum answer_source source,
+                 const struct usage *u, struct charge *ret);
+/* No bill of that many tokens at most can be higher: dearest reachable tier, every input token
+ * at the dearer of input and cache write. */
+int price_bound(const struct price_row *r, enum lane lane, uint64_t input_max,
+                uint64_t output_max, struct usd *ret);
+
+const char *lane_name(enum lane lane);
+int lane_parse(struct span s, enum lane *ret);
+
+#endif

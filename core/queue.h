@@ -1,0 +1,147 @@
+/*
+ * queue.h - ordered, durable topics and tables with one owner, and atomic commits.
+ *
+ * What it is: topics are logs of records, tables are maps of rows; both live in one store.
+ * One engine today, `lmdb`: a folder on this machine (core/queue_lmdb.c). The promises below
+ * hold for every engine and each has a test of its name in tests/contract/.
+ *
+ *   one owner       A folder is owned by one process at a time (flock: it dies with its
+ *                   process). Only the owner feeds and acknowledges. Anybody may read beside it
+ *                   and commit records of its own kind (puts and rows, no acks).
+ *   atomic          Everything between begin and commit becomes visible together or not at all;
+ *                   readers see committed records only.
+ *   any order       Acks are per record, in any order; what is unacked is delivered again to
+ *                   the next owner, in order, and what is acked never is.
+ *   read again      Any record still in its topic can be fetched by its place.
+ *   bounded         A transaction holds at most QUEUE_TX_RECORDS records or QUEUE_TX_BYTES; a
+ *                   value at most QUEUE_VALUE_MAX. More is refused before anything is stored.
+ *   numbered        Every commit has a number, larger than all before it; its records and rows
+ *                   carry it.
+ *
+ * The right way to use it:
+ *
+ *     queue_begin(q, &tx);
+ *     queue_put(tx, "results.search", key, headers, value);
+ *     queue_ack(tx, &msg.at);
+ *     queue_commit(tx, on_commit, ctx);      // tx is gone; the callback comes once, in order
+ *
+ * queue_commit is asynchronous: a commit thread merges what several roles hand it into one
+ * store transaction (5 ms, QUEUE_TX_RECORDS records or QUEUE_TX_BYTES, whichever is first) and
+ * the callback runs on the loop. After a failed commit nothing of it is visible and the owner
+ * must stop: what it holds in memory may no longer be true.
+ *
+ * Reading goes through a cursor, which owns the memory of the message it returned last (valid
+ * until the next call on that cursor) and may be used on any one thread at a time. No store
+ * transaction is ever left open between two calls.
+ */
+#ifndef OFFPEAK_CORE_QUEUE_H
+#define OFFPEAK_CORE_QUEUE_H
+
+#include "core/buf.h"
+#include "core/err.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+#define QUEUE_TX_RECORDS 1000
+#define QUEUE_TX_BYTES ((size_t)8 << 20)
+#define QUEUE_VALUE_MAX ((size_t)64 << 20)
+#define QUEUE_NAME_MAX 120  /* topic or table */
+#define QUEUE_KEY_MAX 400
+
+struct queue;
+struct queue_tx;
+struct queue_cursor;
+struct queue_feed;
+struct loop;
+
+struct queue_conf {
+    const char *dir;    /* data folder; created with mode 0700 when absent */
+    bool owner;         /* take the folder's flock; ERR_TEMP naming the owner's pid when held */
+    struct loop *loop;  /* NULL for a command that only reads or uses queue_commit_wait */
+    uint64_t max_bytes; /* quota of the store on disk; 0: none */
+};
+
+int queue_open(struct queue **ret, const struct queue_conf *conf, struct err *err);
+struct queue *queue_close(struct queue *q); /* waits for commits handed over; callbacks run */
+
+/* Tries to become the owner of a queue opened without: 1 yes, 0 somebody else is. */
+int queue_take_ownership(struct queue *q, struct err *err);
+/* A line the owner leaves for others to read: its endpoint and account. */
+int queue_owner_note(struct queue *q, const char *note, struct err *err);
+int queue_owner_read(struct queue *q, struct buf *ret, struct err *err); /* 0 none, 1 found */
+
+/* ---- records ---- */
+
+struct queue_at {
+    char topic[QUEUE_NAME_MAX];
+    uint32_t partition;
+    uint64_t offset;
+};
+
+struct queue_msg {
+    struct queue_at at;  /* rows: topic is the table, offset 0 */
+    uint64_t commit;
+    int64_t time_ms;     /* of the commit (LogAppendTime) */
+    struct span key, headers, value;
+};
+
+/* ---- writing ---- */
+
+typedef void (*queue_commit_fn)(void *ctx, uint64_t commit, const struct err *err); /* err NULL: ok */
+
+int queue_begin(struct queue *q, struct queue_tx **ret);
+int queue_put(struct queue_tx *tx, const char *topic, struct span key, struct span headers,
+              struct span value, struct err *err);
+/* Passes a record on with new headers; its value is stored as a reference, not again. */
+int queue_forward(struct queue_tx *tx, const char *topic, struct span key, struct span headers,
+                  const struct queue_at *from, struct err *err);
+/* value.p NULL deletes the row. */
+int queue_table_put(struct queue_tx *tx, const char *table, struct span key, struct span value,
+                    struct err *err);
+int queue_ack(struct queue_tx *tx, const struct queue_at *at, struct err *err);
+/* Drops the records below `before`; with commits' own time as guard it never passes an unacked one. */
+int queue_trim(struct queue_tx *tx, const char *topic, uint32_t partition, uint64_t before,
+               struct err *err);
+bool queue_tx_full(const struct queue_tx *tx, size_t more_bytes); /* would one more record not fit */
+bool queue_tx_empty(const struct queue_tx *tx);
+void queue_commit(struct queue_tx *tx, queue_commit_fn cb, void *ctx);
+int queue_commit_wait(struct queue_tx *tx, uint64_t *ret_commit, struct err *err); /* no loop needed */
+struct queue_tx *queue_tx_drop(struct queue_tx *tx);
+
+/* ---- feeding the owner: unacked records, in order, round robin over topics ---- */
+
+/* `pattern` is a topic name, or a prefix that ends in '.' (new topics join by themselves). */
+int queue_feed_open(struct queue *q, const char *pattern, struct queue_feed **ret, struct err *err);
+int queue_next(struct queue_feed *f, struct queue_msg *ret, struct err *err); /* 1, 0 nothing now */
+/* Stops delivery of a topic; resumed, it starts again at `offset`. */
+int queue_pause(struct queue_feed *f, const char *topic, uint32_t partition, uint64_t offset);
+int queue_resume(struct queue_feed *f, const char *topic, uint32_t partition);
+/* Lowest unacked offset of a topic (its end when all are acked). */
+int queue_low(struct queue_feed *f, const char *topic, uint32_t partition, uint64_t *ret);
+struct queue_feed *queue_feed_close(struct queue_feed *f);
+
+/* ---- reading beside the owner ---- */
+
+int queue_cursor_open(struct queue *q, struct queue_cursor **ret, struct err *err);
+struct queue_cursor *queue_cursor_close(struct queue_cursor *c);
+int queue_read_topic(struct queue_cursor *c, const char *topic, uint32_t partition, uint64_t from);
+int queue_read_table(struct queue_cursor *c, const char *table, struct span from_key);
+int queue_read(struct queue_cursor *c, struct queue_msg *ret, struct err *err); /* 1, 0 at the end for now */
+int queue_fetch(struct queue_cursor *c, const struct queue_at *at, struct queue_msg *ret, struct err *err); /* 1, 0 gone */
+int queue_table_get(struct queue_cursor *c, const char *table, struct span key, struct queue_msg *ret, struct err *err); /* 1, 0 none */
+/* Names of topics (or tables) that begin with `prefix`, in order; `after` is the last one seen or "". */
+int queue_topics(struct queue_cursor *c, const char *prefix, const char *after, char ret[static QUEUE_NAME_MAX], struct err *err);
+int queue_tables(struct queue_cursor *c, const char *prefix, const char *after, char ret[static QUEUE_NAME_MAX], struct err *err);
+int queue_bounds(struct queue_cursor *c, const char *topic, uint32_t partition, uint64_t *ret_first, uint64_t *ret_end, struct err *err);
+int queue_last_commit(struct queue_cursor *c, uint64_t *ret, struct err *err);
+/* Bytes of the store in use, for quotas and doctor. */
+int queue_used_bytes(struct queue_cursor *c, uint64_t *ret, struct err *err);
+
+/* ---- waking ---- */
+
+/* cb runs on the loop after commits, ours or another process's; several may arrive as one. */
+#define QUEUE_WATCHERS_MAX 8
+int queue_watch(struct queue *q, void (*cb)(void *ctx), void *ctx);
+void queue_unwatch(struct queue *q, void (*cb)(void *ctx), void *ctx);
+
+#endif

@@ -1,0 +1,211 @@
+/*
+ * record.h - the records and rows that two roles share, each with one encode/decode pair.
+ *
+ * A record moves left to right and is never edited in place:
+ *
+ *   jobs.<team>.<feature>   struct job_head      + the input line, as received     submit
+ *   ready                   struct release       + the same bytes (a reference)    scheduler
+ *   results.<team>          struct result_head   + an OpenAI batch output line     worker
+ *   spend                   struct spend_head    + flat JSON, schemas/spend.v1.json worker
+ *   dead.<team>             struct dead_head     + the input                       worker
+ *
+ * Heads travel in the record's headers (core/headers.h); names are short because one block is at
+ * most RELEASE_BYTES_MAX. Rows of tables are JSON texts, so that `offpeak cat` shows them as they are.
+ *
+ * To add a field: add it to the struct, one line in the encoder and one in the decoder; a reader
+ * treats an absent field as zero or empty. Never rename or re-use a name.
+ */
+#ifndef OFFPEAK_CORE_RECORD_H
+#define OFFPEAK_CORE_RECORD_H
+
+#include "core/buf.h"
+#include "core/clock.h"
+#include "core/err.h"
+#include "core/hash.h"
+#include "core/money.h"
+#include "core/prices.h"
+#include "core/prompt.h"
+#include "core/queue.h"
+
+#define TEAM_MAX 40
+#define FEATURE_MAX 40
+#define RUN_MAX 80
+#define JOB_ID_MAX 140
+#define WHY_MAX 400
+#define RELEASE_BYTES_MAX 768
+
+/* ---- names of topics and tables ---- */
+#define TOPIC_READY "ready"
+#define TOPIC_SPEND "spend"
+#define TABLE_BUDGETS "budgets"
+#define TABLE_OPEN "open"
+#define TABLE_LEDGER "ledger"
+#define TABLE_MARKS "marks"
+#define TABLE_ANSWERS "answers"
+#define TABLE_BATCHES "batches"
+#define PREFIX_JOBS "jobs."
+
+void topic_jobs(const char *team, const char *feature, char ret[static QUEUE_NAME_MAX]);
+void topic_results(const char *team, char ret[static QUEUE_NAME_MAX]);
+void topic_dead(const char *team, char ret[static QUEUE_NAME_MAX]);
+void table_runs(const char *team, char ret[static QUEUE_NAME_MAX]);
+/* "jobs.search.tags" -> team, feature; -1 when it is no jobs topic. */
+int topic_jobs_parse(const char *topic, char ret_team[static TEAM_MAX + 1],
+                     char ret_feature[static FEATURE_MAX + 1]);
+
+/* Where a job stands: "team.feature/partition/offset/ms". No client chooses it. */
+void job_id_format(const struct queue_msg *job, char ret[static JOB_ID_MAX]);
+
+/* ---- jobs ---- */
+struct job_head {
+    char run[RUN_MAX + 1];
+    uint64_t attempt, line;  /* line: 1-based line of the input */
+    char refused[WHY_MAX];   /* why submit could not accept the line; empty: accepted */
+    struct span custom_id;   /* raw JSON string when `refused` and it could be read; else empty.
+                                Decoded: borrowed from the block. At most 256 bytes. */
+};
+int job_head_encode(const struct job_head *h, struct buf *block);
+int job_head_decode(struct span block, struct job_head *ret);
+
+/* ---- ready ---- */
+enum verdict { VERDICT_RUN, VERDICT_REJECTED, VERDICT_CANCELLED, VERDICT_FLUSH };
+
+struct release {
+    enum verdict verdict;
+    char why[WHY_MAX];       /* of a rejected or cancelled job; cut to what fits */
+    char job[JOB_ID_MAX];
+    char run[RUN_MAX + 1];
+    char team[TEAM_MAX + 1], feature[FEATURE_MAX + 1];
+    uint64_t attempt, line;
+    enum lane lane;
+    char model[PROMPT_MODEL_MAX + 1]; /* asked; routing comes later */
+    struct digest key;
+    struct prompt_link chain[PROMPT_CHAIN_MAX];
+    unsigned chain_len;
+    struct usd reserved;
+    uint64_t input_bound, output_bound; /* tokens */
+    char prices[PRICES_VERSION_MAX];
+    char day[CLOCK_DAY_TEXT];           /* UTC day of release: the period of its charges */
+    bool fresh;                         /* ignore answers older than the run */
+    int64_t fresh_ms;                   /* ... that is, stored before this time */
+    bool reusable;                      /* its answer may be reused and it may use one */
+    uint32_t id_at, id_len;             /* custom_id, raw JSON string within the line */
+    uint32_t body_at, body_len;         /* body within the line */
+    char path[64];                      /* url */
+    uint64_t seen_budgets, seen_spend;  /* last budgets commit and spend offset applied before */
+};
+int release_encode(const struct release *r, struct buf *block, struct err *err);
+int release_decode(struct span block, struct release *ret);
+
+/* ---- results ---- */
+enum status { STATUS_OK, STATUS_FAILED, STATUS_CANCELLED, STATUS_REJECTED };
+const char *status_name(enum status s);
+int status_parse(struct span s, enum status *ret);
+
+struct result_head {
+    char run[RUN_MAX + 1], feature[FEATURE_MAX + 1];
+    uint64_t attempt, line;
+    enum status status;
+    bool paid;
+    char why[32];            /* a short code: max_cost, invalid, refused_by_provider, ... */
+};
+int result_head_encode(const struct result_head *h, struct buf *block);
+int result_head_decode(struct span block, struct result_head *ret);
+
+/* ---- spend ---- */
+enum spend_kind { SPEND_USAGE, SPEND_AVOIDED, SPEND_IN_DOUBT, SPEND_CORRECTION };
+const char *spend_kind_name(enum spend_kind k);
+
+/* What the scheduler and totals need without parsing the JSON. */
+struct spend_head {
+    enum spend_kind kind;
+    char job[JOB_ID_MAX], run[RUN_MAX + 1], team[TEAM_MAX + 1], feature[FEATURE_MAX + 1];
+    uint64_t attempt;
+    bool final;              /* ends the job's reservation */
+    char day[CLOCK_DAY_TEXT];/* period it is booked to: the day of its reservation */
+    struct usd cost;         /* usage: billed; in doubt: the bound that stays booked */
+    struct usage usage;
+    char model[PROMPT_MODEL_MAX + 1];
+};
+int spend_head_encode(const struct spend_head *h, struct buf *block);
+int spend_head_decode(struct span block, struct spend_head *ret);
+
+/* The published record. */
+struct spend {
+    struct spend_head head;
+    enum lane lane;
+    enum status outcome;
+    enum answer_source source;
+    struct charge charge;
+    bool cost_known;         /* false: cost fields are null, in_doubt_usd carries the bound */
+    uint64_t line;
+    struct span custom_id;   /* raw JSON string or empty (null) */
+    const char *provider;    /* "openai" */
+    const char *model_used;  /* as the provider reported it, or NULL */
+    const char *batch;       /* provider's batch id or NULL */
+    const char *request_id;  /* or NULL */
+    const char *account;     /* account fingerprint */
+    const char *prices;      /* price-book version */
+    int64_t time_ms;
+};
+/* event_id = SHA-256 over job id, attempt and kind: at-least-once readers fold by it. */
+int spend_encode(const struct spend *s, struct buf *headers, struct buf *json, struct err *err);
+
+/* ---- runs.<team>, key feature/run ---- */
+struct run_row {
+    char digest[HASH_HEX];   /* SHA-256 of the input bytes that make up the run */
+    char endpoint[256];      /* origin of the base URL */
+    char account[64];        /* account fingerprint */
+    char source[256];        /* file name as given, for messages */
+    enum lane lane;
+    bool fresh;
+    char reuse[16];          /* always, deterministic, never */
+    enum prompt_level level;
+    bool has_max_cost;
+    struct usd max_cost;
+    int64_t started_ms;
+    uint64_t results_from, spend_from; /* offsets of results.<team> and spend when it began */
+    uint64_t lines;          /* enqueued so far; written in the commit that enqueues them */
+    bool complete;           /* all lines are in: `lines` is the total */
+    uint64_t refused;        /* of them, refused by submit */
+};
+int run_row_encode(const struct run_row *r, struct buf *json);
+int run_row_decode(struct span json, struct run_row *ret, struct err *err);
+void run_key(const char *feature, const char *run, char ret[static QUEUE_KEY_MAX]);
+
+/* ---- budgets, key scope#edit (edits are kept; the highest number is in force) ---- */
+struct budget_edit {
+    char scope[TEAM_MAX + FEATURE_MAX + 2]; /* team or team/feature */
+    uint64_t edit;
+    bool has_day, has_month, has_total;
+    struct usd day, month, total;
+    bool paused;
+    char who[64], why[200];
+    int64_t time_ms;
+};
+int budget_edit_encode(const struct budget_edit *b, struct buf *json);
+int budget_edit_decode(struct span json, struct budget_edit *ret, struct err *err);
+void budget_key(const char *scope, uint64_t edit, char ret[static QUEUE_KEY_MAX]); /* number zero-padded: rows sort by edit */
+
+/* ---- open, key job id ---- */
+struct open_row {
+    char team[TEAM_MAX + 1], feature[FEATURE_MAX + 1], run[RUN_MAX + 1];
+    char model[PROMPT_MODEL_MAX + 1];
+    uint64_t attempt;
+    char day[CLOCK_DAY_TEXT];
+    struct usd reserved;
+    uint64_t tokens;         /* enqueued tokens it counts for in the flow cap */
+};
+int open_row_encode(const struct open_row *o, struct buf *json);
+int open_row_decode(struct span json, struct open_row *ret, struct err *err);
+
+/* ---- ledger, key scope|period: "search|day|2026-11-21", "search/tags|total|" ,"run:search/tags/r1|total|" ---- */
+struct ledger_row {
+    struct usd_sum spent, in_doubt;
+    struct usage tokens;
+    uint64_t jobs, calls;
+};
+int ledger_row_encode(const struct ledger_row *l, struct buf *json);
+int ledger_row_decode(struct span json, struct ledger_row *ret, struct err *err);
+
+#endif

@@ -1,0 +1,80 @@
+/*
+ * settle.h - the only code that writes results, dead letters and charges.
+ *
+ * Everything a job's end needs goes into one commit: its result, its spend record, its ack, and
+ * (for a paid answer that may be reused) the stored answer. Work is cut into slices of 1,000
+ * records or 4 MiB; one commit is in flight at a time; what comes meanwhile waits in a bounded
+ * list. When settle_room says no, the caller stops feeding (collect stops reading its file,
+ * intake stops asking for messages) until the on_room callback.
+ *
+ * Joiners follow their leader: once the leader's slice is committed they are settled as hits
+ * of the stored answer, in slices of their own. When the answer may not be reused (refused,
+ * truncated, filtered, not reusable by the job's own word) each joiner is handed back through
+ * on_replan as a call of its own; a deterministic refusal (4xx) ends them all alike.
+ */
+#ifndef OFFPEAK_WORKER_SETTLE_H
+#define OFFPEAK_WORKER_SETTLE_H
+
+#include "core/err.h"
+#include "core/record.h"
+#include "worker/call.h"
+
+struct settle;
+struct queue;
+struct queue_feed;
+struct loop;
+
+/* One decoded answer of a provider. Spans are borrowed during the call of settle_*. */
+struct answer {
+    int http_status;          /* 200, or the status of a failed line; 0: the line has no response */
+    struct span body;         /* raw JSON of response.body; empty when there is none */
+    struct span error;        /* raw JSON of the error object, for failed lines */
+    char request_id[64];
+    char model_used[PROMPT_MODEL_MAX + 1];
+    bool usage_known;
+    struct usage usage;
+    bool complete;            /* finish_reason stop or tool_calls, no refusal: may be reused */
+};
+
+/* Where the answer came from, for the spend record. */
+struct origin {
+    const char *batch;        /* provider's batch id */
+    const char *account;      /* fingerprint */
+};
+
+struct settle_conf {
+    struct queue *queue;
+    struct queue_feed *feed;  /* of `ready` */
+    struct loop *loop;
+    struct call_table *calls;
+    const struct price_book *prices;
+    const char *provider;     /* "openai" */
+    int64_t cache_ttl_ms;
+    void (*on_room)(void *ctx);
+    void (*on_replan)(void *ctx, struct call *c);  /* a joiner that must be asked on its own */
+    void (*on_failed)(void *ctx, const struct err *err); /* a commit failed: the process must stop */
+    void *ctx;
+};
+
+int settle_create(struct settle **ret, const struct settle_conf *conf, struct err *err);
+struct settle *settle_destroy(struct settle *s);
+bool settle_room(const struct settle *s);
+bool settle_idle(const struct settle *s); /* nothing waiting, nothing in flight */
+
+/* The call is settle's from here on (CALL_SETTLING); it frees it after the last job. */
+int settle_answer(struct settle *s, struct call *c, const struct answer *a, const struct origin *o);
+/* Failed for good. deterministic: the same request would fail again, so joiners end alike;
+ * else joiners are replanned. */
+int settle_failed(struct settle *s, struct call *c, const struct answer *a, const struct origin *o,
+                  bool deterministic);
+/* It may have been billed and no answer will come: booked at its bound, job ends failed. */
+int settle_in_doubt(struct settle *s, struct call *c, const char *why, const struct origin *o);
+
+/* From intake: one job that needs no call. */
+int settle_verdict(struct settle *s, uint64_t at, const struct release *r); /* rejected, cancelled */
+struct stored_answer;
+int settle_hit(struct settle *s, uint64_t at, const struct release *r, const struct stored_answer *a);
+/* Acknowledge a record that is no job (flush) or a repeat. */
+int settle_ack(struct settle *s, uint64_t at);
+
+#endif

@@ -1,0 +1,56 @@
+/*
+ * worker.h - the worker role: answer what is released, once, and pay for it.
+ *
+ * Puts together intake (dedupe, join, plan), the batch lane, settle and housekeeping over one
+ * queue, one loop and one account. Made by the command that runs it; it starts when started,
+ * works by itself, and reports through worker_status.
+ */
+#ifndef OFFPEAK_WORKER_WORKER_H
+#define OFFPEAK_WORKER_WORKER_H
+
+#include "core/config.h"
+#include "core/err.h"
+#include "core/prompt.h"
+#include "worker/lane_batch.h"
+
+struct worker;
+struct secret;
+
+/* Rows cache.ttl, cache.max_bytes, results.keep, retain, batch.*, http.* */
+struct worker_settings {
+    struct batch_conf batch;
+    int64_t cache_ttl_ms, cache_max_bytes, results_keep_ms, retain_ms;
+};
+extern const struct config_row worker_config_rows[];
+extern const size_t worker_config_rows_len;
+
+struct worker_conf {
+    struct queue *queue;
+    struct loop *loop;
+    struct http *http;
+    const struct price_book *prices;
+    const char *base_url;        /* "https://api.openai.com/v1" */
+    const struct secret *key;
+    const struct worker_settings *settings;
+    const char *dir;
+    void (*on_event)(void *ctx, const char *subject, const char *text); /* state changes, for people */
+    void (*on_stop)(void *ctx, const struct err *err); /* cannot go on: commit failed, other account */
+    void *ctx;
+};
+
+struct worker_status {
+    struct lane_status lane;
+    uint32_t calls, jobs;        /* in flight */
+    uint64_t hits, joined, paid, failed, rejected; /* jobs settled since the start */
+    bool idle;                   /* nothing unsettled anywhere in the worker */
+};
+
+int worker_create(struct worker **ret, const struct worker_conf *conf, struct err *err);
+int worker_start(struct worker *w, struct err *err);
+void worker_status(const struct worker *w, struct worker_status *ret);
+struct worker *worker_destroy(struct worker *w);
+
+/* First 12 hex of SHA-256 over origin and key: names an account without telling its key. */
+int worker_account_fingerprint(const char *base_url, const struct secret *key, char ret[static 64], struct err *err);
+
+#endif
