@@ -15,27 +15,27 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define _cleanup_(fn) __attribute__((cleanup(fn)))
-#define MUST_USE __attribute__((warn_unused_result))
+#define _cleanup_(fn)           __attribute__((cleanup(fn)))
+#define MUST_USE                __attribute__((warn_unused_result))
 #define PRINTF_LIKE(fmt, first) __attribute__((format(printf, fmt, first)))
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 #define MIN_OF(a, b) ((a) < (b) ? (a) : (b))
 #define MAX_OF(a, b) ((a) > (b) ? (a) : (b))
 
-#define TAKE_PTR(ptr)                                                                    \
-    __extension__({                                                                      \
-        __typeof__(ptr) _taken = (ptr);                                                  \
-        (ptr) = NULL;                                                                    \
-        _taken;                                                                          \
+#define TAKE_PTR(ptr)                   \
+    __extension__({                     \
+        __typeof__(ptr) _taken = (ptr); \
+        (ptr) = NULL;                   \
+        _taken;                         \
     })
 
 /* The object's first member is `uint32_t magic`. */
-#define CAST_CTX(type, ptr, want)                                                        \
-    __extension__({                                                                      \
-        struct type *_obj = (ptr);                                                       \
-        assert(_obj && _obj->magic == (want));                                           \
-        _obj;                                                                            \
+#define CAST_CTX(type, ptr, want)              \
+    __extension__({                            \
+        struct type *_obj = (ptr);             \
+        assert(_obj && _obj->magic == (want)); \
+        _obj;                                  \
     })
 
 /* free() for the cleanup attribute. */

@@ -4,7 +4,8 @@
  * A span points into memory somebody else owns. A buf owns its memory, says at buf_init how
  * large it may ever get, and keeps a NUL behind its last byte. An append that would pass the
  * maximum (or finds no memory) changes nothing and sets `failed`; it stays set until
- * buf_reset, so a writer may append many times and look once.
+ * buf_reset, so a writer may append many times and look once. `p` is NULL until the first
+ * append (of nothing counts), and what is appended must not point into the buf itself.
  */
 #ifndef OFFPEAK_CORE_BUF_H
 #define OFFPEAK_CORE_BUF_H
@@ -20,7 +21,7 @@ struct span {
     size_t n;
 };
 
-#define SPAN_NONE ((struct span){NULL, 0})
+#define SPAN_NONE     ((struct span){NULL, 0})
 #define SPAN_LIT(lit) ((struct span){(lit), sizeof(lit) - 1})
 
 static inline struct span span_of(const void *p, size_t n)
@@ -37,8 +38,11 @@ bool span_eq(struct span a, struct span b);
 bool span_is(struct span a, const char *s);
 int span_cmp(struct span a, struct span b); /* memcmp order, shorter first */
 struct span span_trim(struct span s);       /* spaces, tabs, CR and LF at both ends */
-int span_u64(struct span s, uint64_t *ret); /* decimal digits only; -1 on overflow or junk */
+int span_u64(struct span s,
+             uint64_t *ret); /* decimal digits only; -1 on overflow or junk */
 int span_i64(struct span s, int64_t *ret);
+/* Bytes (1 to 4) of the UTF-8 character that s begins with; 0 when it begins with none. */
+int span_utf8(struct span s);
 
 struct buf {
     char *p;

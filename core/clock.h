@@ -23,7 +23,7 @@ int64_t clock_mono_ms(const struct clock *c);
 int64_t clock_wall_ms(const struct clock *c);
 void clock_advance(struct clock *c, int64_t ms); /* simulated clocks only */
 
-#define CLOCK_DAY_TEXT 11  /* "2026-11-21" */
+#define CLOCK_DAY_TEXT  11 /* "2026-11-21" */
 #define CLOCK_TIME_TEXT 25 /* "2026-11-21T02:14:07.311Z" */
 
 const char *clock_day(int64_t wall_ms, char ret[static CLOCK_DAY_TEXT]);

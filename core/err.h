@@ -19,21 +19,21 @@
 #include <stdbool.h>
 
 enum err_code {
-    ERR_FAIL = 1,     /* something that should work did not: disk, bug, broken store */
-    ERR_USAGE = 2,    /* the command line or the configuration cannot be meant */
-    ERR_PARTIAL = 3,  /* finished, and some jobs failed */
-    ERR_AUTH = 4,     /* the provider refuses the key */
-    ERR_TEMP = 5,     /* try again later: network, quota, another owner */
-    ERR_INPUT = 6,    /* the input is not valid */
-    ERR_VERSION = 7,  /* data or schema of another version */
-    ERR_GATE = 8,     /* a budget or a gate stands in the way */
+    ERR_FAIL = 1,    /* something that should work did not: disk, bug, broken store */
+    ERR_USAGE = 2,   /* the command line or the configuration cannot be meant */
+    ERR_PARTIAL = 3, /* finished, and some jobs failed */
+    ERR_AUTH = 4,    /* the provider refuses the key */
+    ERR_TEMP = 5,    /* try again later: network, quota, another owner */
+    ERR_INPUT = 6,   /* the input is not valid */
+    ERR_VERSION = 7, /* data or schema of another version */
+    ERR_GATE = 8,    /* a budget or a gate stands in the way */
 };
 
 /* What the caller may do about it. */
 enum err_retry {
-    RETRY_NEVER = 0,   /* the same call will fail the same way */
-    RETRY_LATER,       /* the same call may work after a pause */
-    RETRY_UNKNOWN,     /* it may have happened: look before doing it again */
+    RETRY_NEVER = 0, /* the same call will fail the same way */
+    RETRY_LATER,     /* the same call may work after a pause */
+    RETRY_UNKNOWN,   /* it may have happened: look before doing it again */
 };
 
 struct err {

@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #define HASH_BYTES 32
-#define HASH_HEX (2 * HASH_BYTES + 1)
+#define HASH_HEX   (2 * HASH_BYTES + 1)
 
 struct hash;
 

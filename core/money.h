@@ -25,12 +25,13 @@ struct usd_sum {
     __int128 pico;
 };
 
-#define USD_ZERO ((struct usd){0})
+#define USD_ZERO     ((struct usd){0})
 #define USD_TEXT_MAX 48 /* bytes a formatted amount or total needs, NUL included */
 
 struct usd usd_from_pico(int64_t pico);
 int64_t usd_pico(struct usd a); /* for records only: headers carry the integer */
-MUST_USE bool usd_add(struct usd *acc, struct usd b); /* false on overflow, acc unchanged */
+MUST_USE bool usd_add(struct usd *acc,
+                      struct usd b); /* false on overflow, acc unchanged */
 MUST_USE bool usd_sub(struct usd *acc, struct usd b);
 MUST_USE bool usd_mul(struct usd *ret, struct usd price, uint64_t count);
 MUST_USE bool usd_half(struct usd *ret, struct usd a); /* false when it would round */
@@ -42,11 +43,13 @@ void usd_sum_sub(struct usd_sum *acc, struct usd b);
 void usd_sum_add_sum(struct usd_sum *acc, struct usd_sum b);
 int usd_sum_cmp(struct usd_sum a, struct usd_sum b);
 /* a + b + c <= limit, in the wide type: the question a gate asks. */
-bool usd_fits(struct usd_sum spent, struct usd_sum reserved, struct usd more, struct usd limit);
+bool usd_fits(struct usd_sum spent, struct usd_sum reserved, struct usd more,
+              struct usd limit);
 
 /* "12.5", "0.000000000001"; at most 12 places, no sign, no exponent. -1 if it is not one. */
 int usd_parse(struct span text, struct usd *ret);
-int usd_sum_parse(struct span text, struct usd_sum *ret); /* a decimal integer of picos, signed */
+int usd_sum_parse(struct span text,
+                  struct usd_sum *ret); /* a decimal integer of picos, signed */
 const char *usd_format(struct usd a, char ret[static USD_TEXT_MAX]);
 const char *usd_sum_format(struct usd_sum a, char ret[static USD_TEXT_MAX]);
 const char *usd_sum_picos(struct usd_sum a, char ret[static USD_TEXT_MAX]); /* "1234" */
