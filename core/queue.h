@@ -42,11 +42,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define QUEUE_TX_RECORDS 1000
-#define QUEUE_TX_BYTES ((size_t)8 << 20)
-#define QUEUE_VALUE_MAX ((size_t)64 << 20)
-#define QUEUE_NAME_MAX 120  /* topic or table */
-#define QUEUE_KEY_MAX 400
+#define QUEUE_TX_RECORDS   1000
+#define QUEUE_TX_GROUP     16
+#define QUEUE_TX_BYTES     ((size_t)8 << 20)
+#define QUEUE_VALUE_MAX    ((size_t)64 << 20)
+#define QUEUE_NAME_MAX     120 /* topic or table, with the NUL; A-Z a-z 0-9 . _ - */
+#define QUEUE_KEY_MAX      400
+#define QUEUE_TRIM_RECORDS 10000
 
 struct queue;
 struct queue_tx;
@@ -56,19 +58,21 @@ struct loop;
 
 struct queue_conf {
     const char *dir;    /* data folder; created with mode 0700 when absent */
-    bool owner;         /* take the folder's flock; ERR_TEMP naming the owner's pid when held */
+    bool owner;         /* be its owner; ERR_TEMP naming the owner's pid when there is one */
     struct loop *loop;  /* NULL for a command that only reads or uses queue_commit_wait */
     uint64_t max_bytes; /* quota of the store on disk; 0: none */
 };
 
 int queue_open(struct queue **ret, const struct queue_conf *conf, struct err *err);
-struct queue *queue_close(struct queue *q); /* waits for commits handed over; callbacks run */
+/* Waits for the commits handed over; their callbacks run. Cursors, feeds and transactions are
+ * closed before. */
+struct queue *queue_close(struct queue *q);
 
 /* Tries to become the owner of a queue opened without: 1 yes, 0 somebody else is. */
 int queue_take_ownership(struct queue *q, struct err *err);
-/* A line the owner leaves for others to read: its endpoint and account. */
+/* A line the owner leaves for others to read: its endpoint and account. 1 found, 0 no owner. */
 int queue_owner_note(struct queue *q, const char *note, struct err *err);
-int queue_owner_read(struct queue *q, struct buf *ret, struct err *err); /* 0 none, 1 found */
+int queue_owner_read(struct queue *q, struct buf *ret, struct err *err);
 
 /* ---- records ---- */
 
@@ -79,42 +83,52 @@ struct queue_at {
 };
 
 struct queue_msg {
-    struct queue_at at;  /* rows: topic is the table, offset 0 */
+    struct queue_at at; /* rows: topic is the table, offset 0 */
     uint64_t commit;
-    int64_t time_ms;     /* of the commit (LogAppendTime) */
+    int64_t time_ms;    /* wall clock when it was handed over to be committed */
     struct span key, headers, value;
 };
 
 /* ---- writing ---- */
 
-typedef void (*queue_commit_fn)(void *ctx, uint64_t commit, const struct err *err); /* err NULL: ok */
+/* err NULL: it is stored, under that number. */
+typedef void (*queue_commit_fn)(void *ctx, uint64_t commit, const struct err *err);
 
 int queue_begin(struct queue *q, struct queue_tx **ret);
-int queue_put(struct queue_tx *tx, const char *topic, struct span key, struct span headers,
-              struct span value, struct err *err);
+int queue_put(struct queue_tx *tx, const char *topic, struct span key,
+              struct span headers, struct span value, struct err *err);
 /* Passes a record on with new headers; its value is stored as a reference, not again. */
-int queue_forward(struct queue_tx *tx, const char *topic, struct span key, struct span headers,
-                  const struct queue_at *from, struct err *err);
+int queue_forward(struct queue_tx *tx, const char *topic, struct span key,
+                  struct span headers, const struct queue_at *from, struct err *err);
 /* value.p NULL deletes the row. */
-int queue_table_put(struct queue_tx *tx, const char *table, struct span key, struct span value,
-                    struct err *err);
+int queue_table_put(struct queue_tx *tx, const char *table, struct span key,
+                    struct span value, struct err *err);
 int queue_ack(struct queue_tx *tx, const struct queue_at *at, struct err *err);
-/* Drops the records below `before`; with commits' own time as guard it never passes an unacked one. */
-int queue_trim(struct queue_tx *tx, const char *topic, uint32_t partition, uint64_t before,
-               struct err *err);
-bool queue_tx_full(const struct queue_tx *tx, size_t more_bytes); /* would one more record not fit */
+/* Drops records below `before`, QUEUE_TRIM_RECORDS at most; 1 when more are left to drop. Never
+ * passes an unacked record of a topic that is fed here or was ever acknowledged. */
+int queue_trim(struct queue_tx *tx, const char *topic, uint32_t partition,
+               uint64_t before, struct err *err);
+/* Records (puts, forwards, rows) and acks (with trims) are counted apart. What belongs together
+ * is a group of at most QUEUE_TX_GROUP records and as many acks: ask once before it, and all
+ * of it fits when the answer is no. The first group fits always, even two values of the
+ * largest size. */
+bool queue_tx_full(const struct queue_tx *tx, size_t more_bytes);
 bool queue_tx_empty(const struct queue_tx *tx);
 void queue_commit(struct queue_tx *tx, queue_commit_fn cb, void *ctx);
-int queue_commit_wait(struct queue_tx *tx, uint64_t *ret_commit, struct err *err); /* no loop needed */
+/* Blocks until it is stored (or not); needs no loop. */
+int queue_commit_wait(struct queue_tx *tx, uint64_t *ret_commit, struct err *err);
 struct queue_tx *queue_tx_drop(struct queue_tx *tx);
 
 /* ---- feeding the owner: unacked records, in order, round robin over topics ---- */
 
 /* `pattern` is a topic name, or a prefix that ends in '.' (new topics join by themselves). */
-int queue_feed_open(struct queue *q, const char *pattern, struct queue_feed **ret, struct err *err);
-int queue_next(struct queue_feed *f, struct queue_msg *ret, struct err *err); /* 1, 0 nothing now */
-/* Stops delivery of a topic; resumed, it starts again at `offset`. */
-int queue_pause(struct queue_feed *f, const char *topic, uint32_t partition, uint64_t offset);
+int queue_feed_open(struct queue *q, const char *pattern, struct queue_feed **ret,
+                    struct err *err);
+/* 1 a record, 0 nothing now. An ack counts once it is committed. */
+int queue_next(struct queue_feed *f, struct queue_msg *ret, struct err *err);
+/* Stops delivery of a topic; resumed, it starts again at `offset`. Negative: no such topic. */
+int queue_pause(struct queue_feed *f, const char *topic, uint32_t partition,
+                uint64_t offset);
 int queue_resume(struct queue_feed *f, const char *topic, uint32_t partition);
 /* Lowest unacked offset of a topic (its end when all are acked). */
 int queue_low(struct queue_feed *f, const char *topic, uint32_t partition, uint64_t *ret);
@@ -124,15 +138,23 @@ struct queue_feed *queue_feed_close(struct queue_feed *f);
 
 int queue_cursor_open(struct queue *q, struct queue_cursor **ret, struct err *err);
 struct queue_cursor *queue_cursor_close(struct queue_cursor *c);
-int queue_read_topic(struct queue_cursor *c, const char *topic, uint32_t partition, uint64_t from);
+int queue_read_topic(struct queue_cursor *c, const char *topic, uint32_t partition,
+                     uint64_t from);
 int queue_read_table(struct queue_cursor *c, const char *table, struct span from_key);
-int queue_read(struct queue_cursor *c, struct queue_msg *ret, struct err *err); /* 1, 0 at the end for now */
-int queue_fetch(struct queue_cursor *c, const struct queue_at *at, struct queue_msg *ret, struct err *err); /* 1, 0 gone */
-int queue_table_get(struct queue_cursor *c, const char *table, struct span key, struct queue_msg *ret, struct err *err); /* 1, 0 none */
-/* Names of topics (or tables) that begin with `prefix`, in order; `after` is the last one seen or "". */
-int queue_topics(struct queue_cursor *c, const char *prefix, const char *after, char ret[static QUEUE_NAME_MAX], struct err *err);
-int queue_tables(struct queue_cursor *c, const char *prefix, const char *after, char ret[static QUEUE_NAME_MAX], struct err *err);
-int queue_bounds(struct queue_cursor *c, const char *topic, uint32_t partition, uint64_t *ret_first, uint64_t *ret_end, struct err *err);
+/* 1 found, 0 at the end (more may come), gone, or absent. */
+int queue_read(struct queue_cursor *c, struct queue_msg *ret, struct err *err);
+int queue_fetch(struct queue_cursor *c, const struct queue_at *at, struct queue_msg *ret,
+                struct err *err);
+int queue_table_get(struct queue_cursor *c, const char *table, struct span key,
+                    struct queue_msg *ret, struct err *err);
+/* The first name behind `after` ("" at the beginning) that begins with `prefix`: 1, 0 no more. */
+int queue_topics(struct queue_cursor *c, const char *prefix, const char *after,
+                 char ret[static QUEUE_NAME_MAX], struct err *err);
+int queue_tables(struct queue_cursor *c, const char *prefix, const char *after,
+                 char ret[static QUEUE_NAME_MAX], struct err *err);
+/* First offset kept and end (next to be given): 1; both 0 for a topic that is not there: 0. */
+int queue_bounds(struct queue_cursor *c, const char *topic, uint32_t partition,
+                 uint64_t *ret_first, uint64_t *ret_end, struct err *err);
 int queue_last_commit(struct queue_cursor *c, uint64_t *ret, struct err *err);
 /* Bytes of the store in use, for quotas and doctor. */
 int queue_used_bytes(struct queue_cursor *c, uint64_t *ret, struct err *err);

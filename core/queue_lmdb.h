@@ -1,0 +1,320 @@
+/*
+ * queue_lmdb.h - inside the embedded engine of core/queue.h; for core/queue_lmdb*.c only.
+ *
+ * A data folder:
+ *
+ *     DIR/queue/       one LMDB environment: data.mdb, lock.mdb
+ *     DIR/open.lock    one byte locked per process: no process opens the folder twice
+ *     DIR/owner.lock   flock of the owner; its pid and note
+ *     DIR/wake         datagram socket of the owner
+ *
+ * The environment has five databases, opened once when the queue is opened:
+ *
+ *     log     topic id, partition, offset          -> record
+ *     rows    table id, row key                    -> record; table 0 holds the acks
+ *     names   'T' topic | 'R' table                -> struct topic_row | id
+ *     meta    format, commit, ids                  -> numbers
+ *     chunks  'L' log key | 'R' rows key, number   -> a part of a value above 1 MiB
+ *
+ * Keys are big endian, so that they sort; all else is in the machine's order, as LMDB's own
+ * pages are. On one machine there is nothing to spread: every topic has partition 0 only.
+ *
+ * Threads: one commit thread opens write transactions, nobody else does. A read transaction
+ * lives inside one call; its handle belongs to a cursor and is renewed and reset.
+ *
+ * Rules from LMDB's lmdb.h ("Caveats"): never open a file twice in a process, never use an
+ * environment after fork, no remote file systems, no long-lived read transactions. Flags that
+ * trade durability for speed are not used: with NOMETASYNC or NOSYNC a power failure loses
+ * committed transactions or the file.
+ */
+#ifndef OFFPEAK_CORE_QUEUE_LMDB_H
+#define OFFPEAK_CORE_QUEUE_LMDB_H
+
+#include "core/loop.h"
+#include "core/queue.h"
+#include <lmdb.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define QUEUE_FORMAT      1
+#define QUEUE_PATH_MAX    4096
+#define QUEUE_INLINE_MAX  ((size_t)1 << 20) /* a larger value is stored in chunks */
+#define QUEUE_CHUNK_BYTES (((size_t)1 << 20) - 64) /* fills whole pages with its header */
+#define QUEUE_MSG_MAX     (QUEUE_VALUE_MAX + ((size_t)1 << 16))
+#define QUEUE_TRIM_BYTES  ((size_t)256 << 20) /* freed by one trim, at most */
+#define QUEUE_WAITING_MAX 64                  /* transactions handed over; more wait */
+#define QUEUE_LINGER_MS   5
+
+#define LOG_KEY_BYTES  16
+#define ROWS_KEY_BYTES (4 + QUEUE_KEY_MAX)
+#define ACK_TABLE_ID   0
+#define ACK_KEY_BYTES  20
+#define ACK_BITS       32768
+#define ACK_BYTES      (ACK_BITS / 8)
+
+/* ---- store: the environment (queue_lmdb_store.c) ---- */
+
+struct store {
+    MDB_env *env;
+    MDB_dbi log, rows, names, meta, chunks;
+    uint64_t page_bytes;
+};
+
+struct topic_row {
+    uint32_t id;
+    uint32_t acked;            /* an owner acknowledged a record of it, ever */
+    uint64_t first, next, low; /* first kept, next to be given, lowest unacked */
+};
+
+int store_open(struct store *s, const char *dir, int dir_fd, struct err *err);
+void store_close(struct store *s);
+uint64_t store_last_txn(const struct store *s);
+int store_used(const struct store *s, MDB_txn *txn,
+               uint64_t *ret_bytes); /* LMDB's code */
+int store_error(const char *dir, const char *what, int rc, struct err *err);
+/* Names and numbers; these return LMDB's code, MDB_NOTFOUND for what is absent. */
+int store_topic(const struct store *s, MDB_txn *txn, const char *name,
+                struct topic_row *ret);
+int store_table(const struct store *s, MDB_txn *txn, const char *name, uint32_t *ret_id);
+int store_topic_of(const struct store *s, MDB_txn *txn, uint32_t id,
+                   char ret[static QUEUE_NAME_MAX]);
+int store_put_name(const struct store *s, MDB_txn *txn, char kind, const char *name,
+                   struct span value);
+int store_number(const struct store *s, MDB_txn *txn, const char *name, uint64_t *ret);
+int store_put_number(const struct store *s, MDB_txn *txn, const char *name,
+                     uint64_t value);
+
+static inline MDB_val val_of(const void *p, size_t n)
+{
+    return (MDB_val){.mv_size = n, .mv_data = (void *)(uintptr_t)p};
+}
+
+static inline void put_be32(uint8_t *p, uint32_t v)
+{
+    for (int i = 0; i < 4; i++) {
+        p[i] = (uint8_t)(v >> (24 - 8 * i));
+}
+}
+
+static inline void put_be64(uint8_t *p, uint64_t v)
+{
+    for (int i = 0; i < 8; i++) {
+        p[i] = (uint8_t)(v >> (56 - 8 * i));
+}
+}
+
+static inline uint64_t get_be64(const uint8_t *p)
+{
+    uint64_t v = 0;
+    for (int i = 0; i < 8; i++) {
+        v = v << 8 | p[i];
+}
+    return v;
+}
+
+/* ---- records: their bytes (queue_lmdb_record.c) ---- */
+
+enum rec_kind { REC_INLINE = 1, REC_CHUNKED, REC_REF };
+
+struct rec_ref {
+    uint64_t offset;
+    uint32_t topic, partition;
+};
+
+struct rec_head {
+    uint64_t
+        sum; /* of the database key and everything behind this field, chunks included */
+    uint64_t commit;
+    int64_t time_ms;
+    uint64_t value_bytes;
+    uint32_t headers_bytes;
+    uint16_t key_bytes;
+    uint8_t kind;
+    uint8_t zero;
+};
+
+/* Where a record stands; `chunk_tag` is 'L' or 'R'. */
+struct rec_place {
+    MDB_dbi dbi;
+    char chunk_tag;
+    struct span dbkey;
+};
+
+struct rec {
+    struct rec_head head;
+    struct rec_ref ref;
+    struct span key, headers, value; /* value: what is stored beside the head */
+};
+
+void log_key(uint32_t topic, uint64_t offset, uint8_t ret[static LOG_KEY_BYTES]);
+size_t rows_key(uint32_t table, struct span key, uint8_t ret[static ROWS_KEY_BYTES]);
+struct rec_place log_place(const struct store *s,
+                           const uint8_t key[static LOG_KEY_BYTES]);
+struct rec_place rows_place(const struct store *s, const uint8_t *key, size_t n);
+
+/* `rec` gives commit, time, kind REC_REF or not, key, headers and value. LMDB's code. */
+int rec_write(const struct store *s, MDB_txn *txn, const struct rec_place *at,
+              const struct rec *rec);
+int rec_delete(const struct store *s, MDB_txn *txn, const struct rec_place *at,
+               size_t *ret_bytes);
+int rec_delete_chunks(const struct store *s, MDB_txn *txn, const struct rec_place *at);
+/* Both return what is wrong with the record, NULL if nothing. */
+const char *rec_parse(MDB_val data, struct rec *ret);
+const char *rec_append_value(const struct store *s, MDB_txn *txn,
+                             const struct rec_place *at, const struct rec *rec,
+                             struct buf *out);
+
+/* ---- acks: bitmaps of 32768 offsets in table 0 (queue_lmdb_acks.c) ---- */
+
+struct ack_page { /* the page a write transaction works on */
+    bool loaded, dirty, stored;
+    uint32_t topic;
+    uint64_t number;
+    uint8_t bits[ACK_BYTES];
+};
+
+void ack_key(uint32_t topic, uint64_t number, uint8_t ret[static ACK_KEY_BYTES]);
+uint32_t ack_next_zero(const uint8_t bits[static ACK_BYTES], uint32_t from);
+int ack_set(const struct store *s, MDB_txn *txn, struct ack_page *page, uint32_t topic,
+            uint64_t offset);
+int ack_advance(const struct store *s, MDB_txn *txn, struct ack_page *page,
+                struct topic_row *row);
+int ack_flush(const struct store *s, MDB_txn *txn, struct ack_page *page);
+/* The first unacked offset at or above `from`. */
+int ack_skip(const struct store *s, MDB_txn *txn, const struct topic_row *row,
+             uint64_t from, uint64_t *ret);
+
+/* ---- transactions: what was collected (queue_lmdb_tx.c) ---- */
+
+enum op_kind { OP_PUT, OP_FORWARD, OP_ROW, OP_ROW_DELETE, OP_ACK, OP_TRIM };
+
+struct op {
+    enum op_kind kind;
+    bool guard; /* trim: somebody here feeds on the topic */
+    uint32_t name;
+    uint32_t key_bytes, headers_bytes;
+    size_t at, value_bytes; /* key, headers, value stand in the arena from `at` */
+    uint64_t offset;        /* ack, trim */
+    struct rec_ref ref;
+};
+
+struct tx_name {
+    char kind; /* 'T' or 'R' */
+    char name[QUEUE_NAME_MAX];
+    size_t part; /* while it is applied: index into struct apply */
+};
+
+struct queue_tx {
+    struct queue *q;
+    struct buf arena;
+    struct op *ops;
+    struct tx_name *names;
+    size_t n_ops, cap_ops, n_names, cap_names;
+    size_t n_records, n_acks, bytes;
+    int64_t time_ms;
+    /* once handed over */
+    struct queue_tx *next;
+    queue_commit_fn cb;
+    void *ctx;
+    bool waited; /* by queue_commit_wait, which frees it */
+    bool done, failed;
+    uint64_t commit;
+};
+
+void tx_empty(struct queue_tx *tx); /* gives its memory back, keeps the object */
+
+/* ---- applying (queue_lmdb_apply.c): the only code that changes the store ---- */
+
+/* Applies the list as one write transaction and commits it; every tx gets its number. */
+int apply_group(struct queue *q, struct queue_tx *group, struct err *err);
+
+/* ---- the queue ---- */
+
+#define QUEUE_MAGIC 0x71756575u
+
+struct watcher {
+    void (*cb)(void *ctx);
+    void *ctx;
+};
+
+struct commits { /* the commit thread and its two lists (queue_lmdb_commit.c) */
+    pthread_mutex_t mu;
+    pthread_cond_t work, room, finished;
+    pthread_t thread;
+    bool started, stop;
+    struct queue_tx *waiting, **waiting_end;
+    struct queue_tx *done, **done_end;
+    size_t n_waiting, n_records, n_bytes;
+    bool hurry; /* somebody blocks in queue_commit_wait */
+    bool failed;
+    struct err failure; /* why; never changes once `failed` */
+    int64_t linger_ms, checked_ms;
+    struct loop_wake *wake;
+};
+
+struct queue {
+    uint32_t magic;
+    char *dir;
+    int dir_fd, open_fd, owner_fd;
+    uint64_t max_bytes;
+    struct store store;
+    struct loop *loop;
+    struct clock clock;
+    struct commits commits;
+
+    pthread_mutex_t peek_mu;
+    struct queue_cursor *peek; /* for questions asked while a transaction is collected */
+
+    struct queue_feed *feeds;
+    atomic_size_t n_users; /* cursors, feeds and transactions still open */
+
+    atomic_bool owner;
+    int wake_fd, send_fd; /* bound by the owner; for sending to it */
+    struct loop_fd *wake_watch;
+    struct loop_timer *poll;
+    uint64_t seen_txn;
+    struct watcher watchers[QUEUE_WATCHERS_MAX];
+};
+
+bool queue_name_ok(const char *name);
+int64_t queue_time_ms(const struct queue *q);
+
+int commits_init(struct queue *q, struct err *err);
+void commits_fini(struct queue *q);
+
+int owner_take(struct queue *q, struct err *err);    /* 1 taken, 0 held by another */
+int owner_require(struct queue *q, struct err *err); /* ERR_TEMP when held by another */
+void owner_fini(struct queue *q);
+void owner_wake(struct queue *q); /* tells the owner in another process; any thread */
+void watch_notify(struct queue *q);
+void watch_fini(struct queue *q);
+
+/* ---- reading (queue_lmdb_read.c) ---- */
+
+enum read_mode { READ_NONE, READ_TOPIC, READ_TABLE };
+
+struct queue_cursor {
+    struct queue *q;
+    MDB_txn *txn;
+    MDB_cursor *log, *rows;
+    struct buf buf; /* of the message returned last */
+    enum read_mode mode;
+    char name[QUEUE_NAME_MAX];
+    uint64_t offset;
+    char row[QUEUE_KEY_MAX];
+    size_t row_bytes;
+    bool past_row; /* `row` itself was returned already */
+};
+
+int read_begin(struct queue_cursor *c, struct err *err);
+void read_end(struct queue_cursor *c);
+int read_error(const struct queue_cursor *c, int rc, struct err *err);
+/* Copies record `data` of `topic` out, references resolved. 1 or an error. */
+int read_log_record(struct queue_cursor *c, const struct queue_at *at, uint32_t topic_id,
+                    MDB_val data, struct queue_msg *ret, struct err *err);
+
+/* ---- feeding (queue_lmdb_feed.c) ---- */
+
+bool feed_covers(const struct queue *q, const char *topic);
+
+#endif

@@ -1,0 +1,465 @@
+/*
+ * queue_lmdb_store.c - the LMDB environment of a data folder: making it, opening it, its
+ * names and numbers, and what its error codes mean to a person.
+ */
+#include "core/queue_lmdb.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define STORE_NAME     "queue"
+#define STORE_TMP      "queue.tmp"
+#define STORE_READERS  1022
+#define STORE_TAIL_MAX ((uint64_t)64 << 20)
+
+/* Address space asked for; the file itself grows with its content. A process that is given
+ * less (ulimit -v) gets by with the next one. */
+static const uint64_t map_sizes[] = {
+    (uint64_t)1 << 40,
+    (uint64_t)1 << 36,
+    (uint64_t)1 << 32,
+    (uint64_t)1 << 29,
+};
+
+static const struct {
+    int rc;
+    enum err_code code;
+    const char *reason, *hint;
+} store_errors[] = {
+    {ENOSPC, ERR_FAIL, "no space left on the device",
+     "free some space there, then start again; nothing of this commit was stored"},
+    {MDB_MAP_FULL, ERR_FAIL, "no space left in its address space",
+     "start again without `ulimit -v`; nothing of this commit was stored"},
+    {EDQUOT, ERR_FAIL, "the disk quota is used up",
+     "free some space there, then start again; nothing of this commit was stored"},
+    {EFBIG, ERR_FAIL, "no space left on the device: the file would pass a size limit",
+     "raise `ulimit -f`, then start again; nothing of this commit was stored"},
+    {EIO, ERR_FAIL, "the device reports an input/output error",
+     "check the disk (dmesg), then start again; what was committed before is safe"},
+    {MDB_PANIC, ERR_FAIL, "an earlier write failed and left it unusable",
+     "start again; what was committed before is safe"},
+    {MDB_CORRUPTED, ERR_FAIL, "the store is damaged",
+     "restore the folder from a copy, or move it away and submit again"},
+    {MDB_PAGE_NOTFOUND, ERR_FAIL, "the store is damaged: a page is missing",
+     "restore the folder from a copy, or move it away and submit again"},
+    {MDB_INVALID, ERR_FAIL, "'queue/data.mdb' is not an LMDB file",
+     "restore the folder from a copy, or move it away and submit again"},
+    {MDB_VERSION_MISMATCH, ERR_VERSION, "it was written by another version of LMDB",
+     "open it with the version of offpeak that wrote it"},
+    {MDB_MAP_RESIZED, ERR_FAIL, "it has outgrown the address space of this process",
+     "start again without `ulimit -v`"},
+    {MDB_READERS_FULL, ERR_TEMP, "too many processes read it",
+     "stop some, then try again"},
+    {EACCES, ERR_FAIL, "permission denied", "run as the user that owns the folder"},
+    {ENOMEM, ERR_FAIL, "no memory", "raise `ulimit -v` or free memory, then start again"},
+};
+
+int store_error(const char *dir, const char *what, int rc, struct err *err)
+{
+    for (size_t i = 0; i < ARRAY_LEN(store_errors); i++) {
+        if (store_errors[i].rc != rc) {
+            continue;
+        }
+        int r = err_set(err, store_errors[i].code, "could not %s the queue in '%s': %s",
+                        what, dir, store_errors[i].reason);
+        err_hint(err, "%s", store_errors[i].hint);
+        return r;
+    }
+    return err_set(err, ERR_FAIL, "could not %s the queue in '%s': %s", what, dir,
+                   mdb_strerror(rc));
+}
+
+/* ---- names and numbers ---- */
+
+static size_t name_key(char kind, const char *name, char ret[static QUEUE_NAME_MAX + 1])
+{
+    size_t n = strlen(name);
+    ret[0] = kind;
+    memcpy(ret + 1, name, n);
+    return n + 1;
+}
+
+static int get_name(const struct store *s, MDB_txn *txn, char kind, const char *name,
+                    MDB_val ret)
+{
+    char key[QUEUE_NAME_MAX + 1];
+    MDB_val k = val_of(key, name_key(kind, name, key)), v;
+    int rc = mdb_get(txn, s->names, &k, &v);
+    if (rc) {
+        return rc;
+    }
+    if (v.mv_size != ret.mv_size) {
+        return MDB_CORRUPTED;
+    }
+    memcpy(ret.mv_data, v.mv_data, ret.mv_size);
+    return 0;
+}
+
+int store_topic(const struct store *s, MDB_txn *txn, const char *name,
+                struct topic_row *ret)
+{
+    return get_name(s, txn, 'T', name, val_of(ret, sizeof(*ret)));
+}
+
+int store_table(const struct store *s, MDB_txn *txn, const char *name, uint32_t *ret_id)
+{
+    return get_name(s, txn, 'R', name, val_of(ret_id, sizeof(*ret_id)));
+}
+
+int store_put_name(const struct store *s, MDB_txn *txn, char kind, const char *name,
+                   struct span value)
+{
+    char key[QUEUE_NAME_MAX + 1];
+    MDB_val k = val_of(key, name_key(kind, name, key)), v = val_of(value.p, value.n);
+    return mdb_put(txn, s->names, &k, &v, 0);
+}
+
+int store_topic_of(const struct store *s, MDB_txn *txn, uint32_t id,
+                   char ret[static QUEUE_NAME_MAX])
+{
+    MDB_cursor *c = NULL;
+    int rc = mdb_cursor_open(txn, s->names, &c);
+    if (rc) {
+        return rc;
+    }
+    MDB_val k = val_of("T", 1), v;
+    rc = mdb_cursor_get(c, &k, &v, MDB_SET_RANGE);
+    for (; rc == 0; rc = mdb_cursor_get(c, &k, &v, MDB_NEXT)) {
+        struct topic_row row;
+        if (*(const char *)k.mv_data != 'T' || v.mv_size != sizeof(row)) {
+            rc = MDB_NOTFOUND;
+            break;
+        }
+        memcpy(&row, v.mv_data, sizeof(row));
+        if (row.id == id) {
+            memcpy(ret, (const char *)k.mv_data + 1, k.mv_size - 1);
+            ret[k.mv_size - 1] = '\0';
+            break;
+        }
+    }
+    mdb_cursor_close(c);
+    return rc;
+}
+
+int store_number(const struct store *s, MDB_txn *txn, const char *name, uint64_t *ret)
+{
+    MDB_val k = val_of(name, strlen(name)), v;
+    int rc = mdb_get(txn, s->meta, &k, &v);
+    if (rc) {
+        return rc;
+    }
+    if (v.mv_size != sizeof(*ret)) {
+        return MDB_CORRUPTED;
+    }
+    memcpy(ret, v.mv_data, sizeof(*ret));
+    return 0;
+}
+
+int store_put_number(const struct store *s, MDB_txn *txn, const char *name,
+                     uint64_t value)
+{
+    MDB_val k = val_of(name, strlen(name)), v = val_of(&value, sizeof(value));
+    return mdb_put(txn, s->meta, &k, &v, 0);
+}
+
+/* ---- size ---- */
+
+uint64_t store_last_txn(const struct store *s)
+{
+    MDB_envinfo info;
+    return mdb_env_info(s->env, &info) == 0 ? info.me_last_txnid : 0;
+}
+
+int store_used(const struct store *s, MDB_txn *txn, uint64_t *ret_bytes)
+{
+    MDB_cursor *c = NULL;
+    MDB_envinfo info;
+    int rc = mdb_env_info(s->env, &info);
+    if (rc == 0) {
+        rc = mdb_cursor_open(txn, 0, &c); /* LMDB's own list of free pages */
+    }
+    if (rc) {
+        return rc;
+    }
+    uint64_t pages = info.me_last_pgno + 1, unused = 0;
+    MDB_val k, v;
+    while ((rc = mdb_cursor_get(c, &k, &v, MDB_NEXT)) == 0) {
+        size_t count; /* a list begins with its length */
+        memcpy(&count, v.mv_data, sizeof(count));
+        unused += count;
+    }
+    mdb_cursor_close(c);
+    if (rc != MDB_NOTFOUND) {
+        return rc;
+    }
+    *ret_bytes = (pages - MIN_OF(unused, pages)) * s->page_bytes;
+    return 0;
+}
+
+/* ---- opening ---- */
+
+void store_close(struct store *s)
+{
+    if (s->env) {
+        mdb_env_close(s->env);
+    }
+    s->env = NULL;
+}
+
+static int env_open(struct store *s, const char *path)
+{
+    int rc = ENOMEM;
+    for (size_t i = 0; i < ARRAY_LEN(map_sizes) && rc == ENOMEM; i++) {
+        store_close(s);
+        rc = mdb_env_create(&s->env);
+        if (rc) {
+            return rc;
+        }
+        rc = mdb_env_set_maxdbs(s->env, 8);
+        if (rc == 0) {
+            rc = mdb_env_set_maxreaders(s->env, STORE_READERS);
+        }
+        if (rc == 0) {
+            rc = mdb_env_set_mapsize(s->env, (size_t)map_sizes[i]);
+        }
+        if (rc == 0) {
+            rc = mdb_env_open(s->env, path, MDB_NOTLS, 0600);
+        }
+    }
+    return rc;
+}
+
+/* Handles stay valid for the life of the environment once `txn` is committed. */
+static int dbis_open(struct store *s, MDB_txn *txn, unsigned flags)
+{
+    const struct {
+        const char *name;
+        MDB_dbi *dbi;
+    } dbis[] = {{"log", &s->log},
+                {"rows", &s->rows},
+                {"names", &s->names},
+                {"meta", &s->meta},
+                {"chunks", &s->chunks}};
+    for (size_t i = 0; i < ARRAY_LEN(dbis); i++) {
+        int rc = mdb_dbi_open(txn, dbis[i].name, flags, dbis[i].dbi);
+        if (rc) {
+            return rc;
+        }
+    }
+    return 0;
+}
+
+static int fill_new(struct store *s, const char *path)
+{
+    MDB_txn *txn = NULL;
+    int rc = env_open(s, path);
+    if (rc == 0) {
+        rc = mdb_txn_begin(s->env, NULL, 0, &txn);
+    }
+    if (rc == 0) {
+        rc = dbis_open(s, txn, MDB_CREATE);
+    }
+    if (rc == 0) {
+        rc = store_put_number(s, txn, "format", QUEUE_FORMAT);
+    }
+    if (rc == 0) {
+        rc = store_put_number(s, txn, "commit", 0);
+    }
+    if (rc == 0) {
+        rc = store_put_number(s, txn, "ids", ACK_TABLE_ID);
+    }
+    if (rc == 0) {
+        rc = mdb_txn_commit(TAKE_PTR(txn));
+    }
+    if (txn) {
+        mdb_txn_abort(txn);
+    }
+    if (rc == 0) {
+        rc = mdb_env_sync(s->env, 1);
+    }
+    store_close(s);
+    return rc;
+}
+
+static void remove_tmp(int dir_fd)
+{
+    (void)unlinkat(dir_fd, STORE_TMP "/data.mdb", 0);
+    (void)unlinkat(dir_fd, STORE_TMP "/lock.mdb", 0);
+    (void)unlinkat(dir_fd, STORE_TMP, AT_REMOVEDIR);
+}
+
+static int sync_folder(int dir_fd, const char *name)
+{
+    _cleanup_(attr_closep) int fd =
+        openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 || fsync(fd) < 0 ? errno : 0;
+}
+
+/* LMDB's first creation of a file is not atomic; the name `queue` appears when all of it is
+ * on disk. The caller holds the lock on the folder. */
+static int store_create(const char *dir, int dir_fd, struct err *err)
+{
+    char path[QUEUE_PATH_MAX];
+    if (snprintf(path, sizeof(path), "%s/" STORE_TMP, dir) >= (int)sizeof(path)) {
+        return err_set(err, ERR_USAGE,
+                       "could not make the queue: the path of its folder is "
+                       "longer than %d bytes",
+                       QUEUE_PATH_MAX - 16);
+    }
+    struct store s = {0};
+    remove_tmp(dir_fd);
+    int rc = mkdirat(dir_fd, STORE_TMP, 0700) < 0 ? errno : fill_new(&s, path);
+    if (rc == 0) {
+        rc = sync_folder(dir_fd, STORE_TMP);
+    }
+    if (rc == 0 && renameat(dir_fd, STORE_TMP, dir_fd, STORE_NAME) < 0) {
+        rc = errno;
+    }
+    if (rc == 0) {
+        rc = sync_folder(dir_fd, ".");
+    }
+    if (rc == 0) {
+        return 0;
+    }
+    remove_tmp(dir_fd);
+    return store_error(dir, "make", rc, err);
+}
+
+static int create_if_absent(const char *dir, int dir_fd, struct err *err)
+{
+    if (faccessat(dir_fd, STORE_NAME, F_OK, 0) == 0) {
+        return 0;
+    }
+    if (flock(dir_fd, LOCK_EX) < 0) {
+        return store_error(dir, "lock", errno, err);
+    }
+    int r = 0;
+    if (faccessat(dir_fd, STORE_NAME, F_OK, 0) < 0) {
+        r = store_create(dir, dir_fd, err);
+    }
+    (void)flock(dir_fd, LOCK_UN);
+    return r;
+}
+
+/*
+ * A file cut short by a bad copy would kill the process with SIGBUS at the first read behind
+ * its end. LMDB may leave a few pages at the end unwritten, so a small gap is filled up with
+ * zeros (which read as damage, if damage it is), a large one is refused.
+ */
+static int check_length(struct store *s, const char *dir, struct err *err)
+{
+    MDB_envinfo info;
+    MDB_txn *txn = NULL; /* the writers' lock: nobody else extends the file meanwhile */
+    struct stat st;
+    int fd = -1, rc = mdb_env_get_fd(s->env, &fd);
+    if (rc == 0) {
+        rc = mdb_env_info(s->env, &info);
+    }
+    if (rc == 0 && fstat(fd, &st) < 0) {
+        rc = errno;
+    }
+    uint64_t want = rc ? 0 : (info.me_last_pgno + 1) * s->page_bytes;
+    if (rc == 0 && (uint64_t)st.st_size >= want) {
+        return 0;
+    }
+    if (rc == 0 && want - (uint64_t)st.st_size > STORE_TAIL_MAX) {
+        int r =
+            err_set(err, ERR_FAIL,
+                    "could not open the queue in '%s': its file is cut short (%llu of "
+                    "%llu bytes)",
+                    dir, (unsigned long long)st.st_size, (unsigned long long)want);
+        err_hint(err, "restore the folder from a copy made while nothing was running");
+        return r;
+    }
+    if (rc == 0) {
+        rc = mdb_txn_begin(s->env, NULL, 0, &txn);
+    }
+    if (rc == 0 && (fstat(fd, &st) < 0 ||
+                    ((uint64_t)st.st_size < want && ftruncate(fd, (off_t)want) < 0))) {
+        rc = errno;
+    }
+    if (txn) {
+        mdb_txn_abort(txn);
+    }
+    return rc ? store_error(dir, "open", rc, err) : 0;
+}
+
+static int check_format(struct store *s, const char *dir, struct err *err)
+{
+    MDB_txn *txn = NULL;
+    uint64_t format = 0;
+    int rc = mdb_txn_begin(s->env, NULL, MDB_RDONLY, &txn);
+    if (rc == 0) {
+        rc = mdb_dbi_open(txn, "meta", 0, &s->meta);
+    }
+    if (rc == 0) {
+        rc = store_number(s, txn, "format", &format);
+    }
+    if (rc == 0 && format == QUEUE_FORMAT) {
+        rc = dbis_open(s, txn, 0);
+    }
+    if (rc == 0) {
+        rc = mdb_txn_commit(TAKE_PTR(txn));
+    }
+    if (txn) {
+        mdb_txn_abort(txn);
+    }
+    if (rc == MDB_NOTFOUND || rc == MDB_INCOMPATIBLE) {
+        rc = MDB_CORRUPTED;
+    }
+    if (rc) {
+        return store_error(dir, "open", rc, err);
+    }
+    if (format == QUEUE_FORMAT) {
+        return 0;
+    }
+    int r = err_set(err, ERR_VERSION,
+                    "could not open the queue in '%s': it has format %llu, this program "
+                    "knows format %d",
+                    dir, (unsigned long long)format, QUEUE_FORMAT);
+    err_hint(err, "use the version of offpeak that wrote it, or another folder");
+    return r;
+}
+
+int store_open(struct store *s, const char *dir, int dir_fd, struct err *err)
+{
+    char path[QUEUE_PATH_MAX];
+    struct stat st;
+    MDB_stat stat;
+    int r = create_if_absent(dir, dir_fd, err), dead;
+    if (r < 0) {
+        return r;
+    }
+    /* An absent or empty file would be filled with a new, empty store. */
+    if (fstatat(dir_fd, STORE_NAME "/data.mdb", &st, 0) < 0 || st.st_size == 0) {
+        r = err_set(
+            err, ERR_FAIL,
+            "could not open the queue in '%s': 'queue/data.mdb' is missing or empty",
+            dir);
+        err_hint(err, "restore the folder from a copy, or move it away and submit again");
+        return r;
+    }
+    if (snprintf(path, sizeof(path), "%s/" STORE_NAME, dir) >= (int)sizeof(path)) {
+        return store_error(dir, "open", ENAMETOOLONG, err);
+    }
+    int rc = env_open(s, path);
+    if (rc == 0) {
+        rc = mdb_env_stat(s->env, &stat);
+    }
+    if (rc == 0) {
+        s->page_bytes = stat.ms_psize;
+        rc = mdb_reader_check(s->env, &dead);
+    }
+    r = rc ? store_error(dir, "open", rc, err) : check_length(s, dir, err);
+    if (r == 0) {
+        r = check_format(s, dir, err);
+    }
+    if (r < 0) {
+        store_close(s);
+    }
+    return r;
+}
