@@ -168,6 +168,11 @@ int64_t loop_wall_ms(const struct loop *l)
     return r->wall_ms;
 }
 
+bool loop_simulated(const struct loop *l)
+{
+    return l->clock.simulated;
+}
+
 /* ---- timers ---- */
 
 struct loop_timer {

@@ -57,8 +57,8 @@ struct queue_feed;
 struct loop;
 
 struct queue_conf {
-    const char *dir;    /* data folder; created with mode 0700 when absent */
-    bool owner;         /* be its owner; ERR_TEMP naming the owner's pid when there is one */
+    const char *dir; /* data folder; created with mode 0700 when absent */
+    bool owner;      /* be its owner; ERR_TEMP naming the owner's pid when there is one */
     struct loop *loop;  /* NULL for a command that only reads or uses queue_commit_wait */
     uint64_t max_bytes; /* quota of the store on disk; 0: none */
 };
@@ -85,7 +85,7 @@ struct queue_at {
 struct queue_msg {
     struct queue_at at; /* rows: topic is the table, offset 0 */
     uint64_t commit;
-    int64_t time_ms;    /* wall clock when it was handed over to be committed */
+    int64_t time_ms; /* wall clock when it was handed over to be committed */
     struct span key, headers, value;
 };
 
