@@ -24,7 +24,11 @@
 struct price_book;
 struct price_row;
 
-enum lane { LANE_BATCH, LANE_SYNC, LANE_POOL }; /* batch today; the others have prices already */
+enum lane {
+    LANE_BATCH,
+    LANE_SYNC,
+    LANE_POOL
+}; /* batch today; the others have prices already */
 
 struct usage {
     uint64_t input, cache_read, cache_write, output, reasoning;
@@ -42,11 +46,13 @@ enum answer_source { SOURCE_PROVIDER, SOURCE_FLIGHT, SOURCE_CACHE };
 struct charge {
     struct cost cost;
     struct usd baseline; /* the asked model, one by one, nothing cached */
-    struct usd saved_dedupe, saved_response_cache, saved_routing, saved_batch, saved_prompt_cache;
+    struct usd saved_dedupe, saved_response_cache, saved_routing, saved_batch,
+        saved_prompt_cache;
 };
 
 int price_book_load(struct price_book **ret, const char *path, struct err *err);
-int price_book_parse(struct price_book **ret, struct span json, const char *name, struct err *err);
+int price_book_parse(struct price_book **ret, struct span json, const char *name,
+                     struct err *err);
 struct price_book *price_book_free(struct price_book *b);
 const char *price_book_version(const struct price_book *b); /* "2026-11-21#a1b2c3d4" */
 /* The row valid on `day` ("2026-11-21"); NULL: unknown. */
@@ -58,7 +64,8 @@ uint64_t price_output_tokens_max(const struct price_row *r);
 uint64_t price_cache_min_tokens(const struct price_row *r);
 
 /* -1 on overflow or a usage that cannot be (cache parts larger than input). */
-int price_cost(const struct price_row *r, enum lane lane, const struct usage *u, struct cost *ret);
+int price_cost(const struct price_row *r, enum lane lane, const struct usage *u,
+               struct cost *ret);
 int price_charge(const struct price_row *r, enum lane lane, enum answer_source source,
                  const struct usage *u, struct charge *ret);
 /* No bill of that many tokens at most can be higher: dearest reachable tier, every input token
@@ -66,6 +73,7 @@ int price_charge(const struct price_row *r, enum lane lane, enum answer_source s
 int price_bound(const struct price_row *r, enum lane lane, uint64_t input_max,
                 uint64_t output_max, struct usd *ret);
 
+extern const char *const lane_words[LANE_POOL + 1]; /* in the order of enum lane */
 const char *lane_name(enum lane lane);
 int lane_parse(struct span s, enum lane *ret);
 

@@ -7,7 +7,7 @@
  *   ready                   struct release       + the same bytes (a reference)    scheduler
  *   results.<team>          struct result_head   + an OpenAI batch output line     worker
  *   spend                   struct spend_head    + flat JSON, schemas/spend.v1.json worker
- *   dead.<team>             struct dead_head     + the input                       worker
+ *   dead.<team>             struct result_head   + the input                       worker
  *
  * Heads travel in the record's headers (core/headers.h); names are short because one block is at
  * most RELEASE_BYTES_MAX. Rows of tables are JSON texts, so that `offpeak cat` shows them as they are.
@@ -27,23 +27,24 @@
 #include "core/prompt.h"
 #include "core/queue.h"
 
-#define TEAM_MAX 40
-#define FEATURE_MAX 40
-#define RUN_MAX 80
-#define JOB_ID_MAX 140
-#define WHY_MAX 400
+#define TEAM_MAX          40
+#define FEATURE_MAX       40
+#define RUN_MAX           80
+#define JOB_ID_MAX        140
+#define WHY_MAX           400
+#define CUSTOM_ID_RAW_MAX 256 /* bytes of a raw JSON string that is echoed */
 #define RELEASE_BYTES_MAX 768
 
 /* ---- names of topics and tables ---- */
-#define TOPIC_READY "ready"
-#define TOPIC_SPEND "spend"
+#define TOPIC_READY   "ready"
+#define TOPIC_SPEND   "spend"
 #define TABLE_BUDGETS "budgets"
-#define TABLE_OPEN "open"
-#define TABLE_LEDGER "ledger"
-#define TABLE_MARKS "marks"
+#define TABLE_OPEN    "open"
+#define TABLE_LEDGER  "ledger"
+#define TABLE_MARKS   "marks"
 #define TABLE_ANSWERS "answers"
 #define TABLE_BATCHES "batches"
-#define PREFIX_JOBS "jobs."
+#define PREFIX_JOBS   "jobs."
 
 void topic_jobs(const char *team, const char *feature, char ret[static QUEUE_NAME_MAX]);
 void topic_results(const char *team, char ret[static QUEUE_NAME_MAX]);
@@ -55,24 +56,33 @@ int topic_jobs_parse(const char *topic, char ret_team[static TEAM_MAX + 1],
 
 /* Where a job stands: "team.feature/partition/offset/ms". No client chooses it. */
 void job_id_format(const struct queue_msg *job, char ret[static JOB_ID_MAX]);
+/* The queue a job id names; -1 when it is no job id. */
+int job_id_parse(struct span id, char ret_team[static TEAM_MAX + 1],
+                 char ret_feature[static FEATURE_MAX + 1]);
 
 /* ---- jobs ---- */
 struct job_head {
     char run[RUN_MAX + 1];
-    uint64_t attempt, line;  /* line: 1-based line of the input */
-    char refused[WHY_MAX];   /* why submit could not accept the line; empty: accepted */
-    struct span custom_id;   /* raw JSON string when `refused` and it could be read; else empty.
-                                Decoded: borrowed from the block. At most 256 bytes. */
+    uint64_t attempt, line; /* line: 1-based line of the input */
+    char refused[WHY_MAX];  /* why submit could not accept the line; empty: accepted */
+    struct span
+        custom_id; /* raw JSON string when `refused` and it could be read; else empty.
+                                Decoded: borrowed from the block. At most
+                                CUSTOM_ID_RAW_MAX bytes. */
 };
 int job_head_encode(const struct job_head *h, struct buf *block);
 int job_head_decode(struct span block, struct job_head *ret);
 
-/* ---- ready ---- */
+/* ---- ready ----
+ * In text, so that a person can read it in `offpeak cat`; key and chain links (8 bytes of hash,
+ * 4 of length) in base 64. Team and feature are those of the job id and travel in it alone. At
+ * most RELEASE_BYTES_MAX: `why`, and of a chain the last links, are cut to what fits, which no
+ * release whose numbers are below 10^12 needs. */
 enum verdict { VERDICT_RUN, VERDICT_REJECTED, VERDICT_CANCELLED, VERDICT_FLUSH };
 
 struct release {
     enum verdict verdict;
-    char why[WHY_MAX];       /* of a rejected or cancelled job; cut to what fits */
+    char why[WHY_MAX]; /* of a rejected or cancelled job; cut to what fits */
     char job[JOB_ID_MAX];
     char run[RUN_MAX + 1];
     char team[TEAM_MAX + 1], feature[FEATURE_MAX + 1];
@@ -85,14 +95,15 @@ struct release {
     struct usd reserved;
     uint64_t input_bound, output_bound; /* tokens */
     char prices[PRICES_VERSION_MAX];
-    char day[CLOCK_DAY_TEXT];           /* UTC day of release: the period of its charges */
-    bool fresh;                         /* ignore answers older than the run */
-    int64_t fresh_ms;                   /* ... that is, stored before this time */
-    bool reusable;                      /* its answer may be reused and it may use one */
-    uint32_t id_at, id_len;             /* custom_id, raw JSON string within the line */
-    uint32_t body_at, body_len;         /* body within the line */
-    char path[64];                      /* url */
-    uint64_t seen_budgets, seen_spend;  /* last budgets commit and spend offset applied before */
+    char day[CLOCK_DAY_TEXT];   /* UTC day of release: the period of its charges */
+    bool fresh;                 /* ignore answers older than the run */
+    int64_t fresh_ms;           /* ... that is, stored before this time */
+    bool reusable;              /* its answer may be reused and it may use one */
+    uint32_t id_at, id_len;     /* custom_id, raw JSON string within the line */
+    uint32_t body_at, body_len; /* body within the line */
+    char path[64];              /* url */
+    uint64_t seen_budgets,
+        seen_spend; /* last budgets commit and spend offset applied before */
 };
 int release_encode(const struct release *r, struct buf *block, struct err *err);
 int release_decode(struct span block, struct release *ret);
@@ -107,7 +118,7 @@ struct result_head {
     uint64_t attempt, line;
     enum status status;
     bool paid;
-    char why[32];            /* a short code: max_cost, invalid, refused_by_provider, ... */
+    char why[32]; /* a short code: max_cost, invalid, refused_by_provider, ... */
 };
 int result_head_encode(const struct result_head *h, struct buf *block);
 int result_head_decode(struct span block, struct result_head *ret);
@@ -121,9 +132,9 @@ struct spend_head {
     enum spend_kind kind;
     char job[JOB_ID_MAX], run[RUN_MAX + 1], team[TEAM_MAX + 1], feature[FEATURE_MAX + 1];
     uint64_t attempt;
-    bool final;              /* ends the job's reservation */
-    char day[CLOCK_DAY_TEXT];/* period it is booked to: the day of its reservation */
-    struct usd cost;         /* usage: billed; in doubt: the bound that stays booked */
+    bool final;               /* ends the job's reservation */
+    char day[CLOCK_DAY_TEXT]; /* period it is booked to: the day of its reservation */
+    struct usd cost;          /* usage: billed; in doubt: the bound that stays booked */
     struct usage usage;
     char model[PROMPT_MODEL_MAX + 1];
 };
@@ -137,37 +148,41 @@ struct spend {
     enum status outcome;
     enum answer_source source;
     struct charge charge;
-    bool cost_known;         /* false: cost fields are null, in_doubt_usd carries the bound */
+    bool cost_known; /* false: cost fields are null, in_doubt_usd carries the bound */
     uint64_t line;
-    struct span custom_id;   /* raw JSON string or empty (null) */
-    const char *provider;    /* "openai" */
-    const char *model_used;  /* as the provider reported it, or NULL */
-    const char *batch;       /* provider's batch id or NULL */
-    const char *request_id;  /* or NULL */
-    const char *account;     /* account fingerprint */
-    const char *prices;      /* price-book version */
+    struct span custom_id;  /* raw JSON string or empty (null) */
+    const char *provider;   /* "openai" */
+    const char *model_used; /* as the provider reported it, or NULL */
+    const char *batch;      /* provider's batch id or NULL */
+    const char *request_id; /* or NULL */
+    const char *account;    /* account fingerprint */
+    const char *prices;     /* price-book version */
     int64_t time_ms;
 };
-/* event_id = SHA-256 over job id, attempt and kind: at-least-once readers fold by it. */
-int spend_encode(const struct spend *s, struct buf *headers, struct buf *json, struct err *err);
+/* event_id = the first 128 bits of SHA-256 over job id, attempt and kind, in hex: at-least-once
+ * readers fold by it. An in-doubt record has null costs and tokens; `in_doubt_cost` is its bound. */
+int spend_encode(const struct spend *s, struct buf *headers, struct buf *json,
+                 struct err *err);
 
 /* ---- runs.<team>, key feature/run ---- */
 struct run_row {
-    char digest[HASH_HEX];   /* SHA-256 of the input bytes that make up the run */
-    char endpoint[256];      /* origin of the base URL */
-    char account[64];        /* account fingerprint */
-    char source[256];        /* file name as given, for messages */
+    char digest[HASH_HEX]; /* SHA-256 of the input bytes that make up the run */
+    char endpoint[256];    /* origin of the base URL */
+    char account[64];      /* account fingerprint */
+    char source[256];      /* file name as given, for messages */
     enum lane lane;
     bool fresh;
-    char reuse[16];          /* always, deterministic, never */
+    char reuse[16]; /* always, deterministic, never */
     enum prompt_level level;
     bool has_max_cost;
     struct usd max_cost;
     int64_t started_ms;
-    uint64_t results_from, spend_from; /* offsets of results.<team> and spend when it began */
-    uint64_t lines;          /* enqueued so far; written in the commit that enqueues them */
-    bool complete;           /* all lines are in: `lines` is the total */
-    uint64_t refused;        /* of them, refused by submit */
+    uint64_t results_from,
+        spend_from;   /* offsets of results.<team> and spend when it began */
+    uint64_t lines;   /* enqueued so far; written in the commit that enqueues them */
+    bool complete;    /* all lines are in: `lines` is the total */
+    uint64_t refused; /* of them, refused by submit */
+    uint64_t blank;   /* of them, empty lines: numbered, but no job */
 };
 int run_row_encode(const struct run_row *r, struct buf *json);
 int run_row_decode(struct span json, struct run_row *ret, struct err *err);
@@ -185,7 +200,9 @@ struct budget_edit {
 };
 int budget_edit_encode(const struct budget_edit *b, struct buf *json);
 int budget_edit_decode(struct span json, struct budget_edit *ret, struct err *err);
-void budget_key(const char *scope, uint64_t edit, char ret[static QUEUE_KEY_MAX]); /* number zero-padded: rows sort by edit */
+void budget_key(
+    const char *scope, uint64_t edit,
+    char ret[static QUEUE_KEY_MAX]); /* number zero-padded: rows sort by edit */
 
 /* ---- open, key job id ---- */
 struct open_row {
@@ -194,7 +211,8 @@ struct open_row {
     uint64_t attempt;
     char day[CLOCK_DAY_TEXT];
     struct usd reserved;
-    uint64_t tokens;         /* enqueued tokens it counts for in the flow cap */
+    uint64_t tokens; /* enqueued tokens it counts for in the flow cap */
+    bool on_run;     /* its run has a --max-cost: it is reserved on that line too */
 };
 int open_row_encode(const struct open_row *o, struct buf *json);
 int open_row_decode(struct span json, struct open_row *ret, struct err *err);
