@@ -1,17 +1,21 @@
 /*
  * http.h - one way to make a request, with a simulated twin.
  *
- * http_send never blocks and never retries; the callback comes exactly once, also after
- * http_destroy began (with ERR_TEMP). The response is borrowed during the callback. A request
+ * http_send never blocks and never retries; the callback comes exactly once, never from inside
+ * http_send. Requests still in flight get theirs from http_destroy, as HTTP_UNKNOWN. The
+ * response is borrowed during the callback, which may send again or destroy. A request
  * body is bytes in memory or one file as multipart/form-data; a response body is kept in
- * memory up to max_bytes, or written to a file descriptor the caller owns.
+ * memory up to max_bytes, or written to a file descriptor the caller owns. At most
+ * HTTP_IN_FLIGHT_MAX requests at a time; those above connections_max wait for a connection.
  *
  * HTTP/1.1 only (libcurl before 8.2.1 may report a cut HTTP/2 transfer as complete), redirects
  * are never followed (they would carry the key), plain http only where the caller allowed it.
- * `Expect: 100-continue` is never sent. Stalls end by low-speed limit (1 KB/s for 60 s).
+ * `Expect: 100-continue` is never sent. Stalls end by low-speed limit (1 KB/s for 60 s). A POST
+ * always takes a new connection: on an old one that died libcurl would send it a second time.
+ * Proxies of the environment are ignored; `proxy` is the only one.
  *
  * outcome tells what a caller may conclude about the other side:
- *   HTTP_REPLY    a complete reply came; `status` is valid
+ *   HTTP_REPLY    a complete reply came (of an error reply: at most max_bytes of it)
  *   HTTP_UNSENT   no byte of the request left this machine (refused, no name, TLS failed)
  *   HTTP_UNKNOWN  it may have arrived and been acted on: look before doing it again
  */
@@ -25,30 +29,35 @@
 struct http;
 struct loop;
 
+#define HTTP_IN_FLIGHT_MAX 1024
+
 enum http_method { HTTP_GET, HTTP_POST, HTTP_DELETE };
 enum http_outcome { HTTP_REPLY, HTTP_UNSENT, HTTP_UNKNOWN };
 
 struct http_req {
     enum http_method method;
-    const char *url;         /* copied by http_send, as is everything below */
-    const char *bearer;      /* NULL or the key; sent as Authorization, kept out of every log */
-    struct span json;        /* body with Content-Type application/json, or none */
-    const char *file_path;   /* multipart instead: part "file" ... */
-    const char *file_name;   /* ... under this name, type application/jsonl ... */
-    const char *form_purpose;/* ... and part "purpose" */
-    int sink_fd;             /* >= 0: the body of a 2xx reply is written here */
-    size_t max_bytes;        /* cap of a reply kept in memory (and of any error reply) */
-    int64_t timeout_ms;      /* 0: only the low-speed limit */
+    const char *url; /* copied by http_send, as is everything below */
+    const char
+        *bearer;      /* NULL or the key; sent as Authorization, kept out of every log */
+    struct span json; /* body with Content-Type application/json, or none */
+    const char *file_path;    /* multipart instead: part "file" ... */
+    const char *file_name;    /* ... under this name, type application/jsonl ... */
+    const char *form_purpose; /* ... and part "purpose" */
+    int sink_fd;              /* > 0: the body of a 2xx reply is written here */
+    size_t
+        max_bytes; /* cap of a reply kept in memory (and of any error reply); 0: 1 MiB */
+    int64_t timeout_ms; /* 0: only the low-speed limit */
 };
 
 struct http_resp {
     enum http_outcome outcome;
     int status;
-    struct span body;        /* empty when it went to sink_fd */
+    struct span body; /* empty when it went to sink_fd */
     uint64_t body_bytes;
-    int64_t retry_after_ms;  /* -1 when the reply names none; retry-after-ms wins */
-    char request_id[64];     /* x-request-id */
-    char why[200];           /* for UNSENT and UNKNOWN: what happened */
+    int64_t retry_after_ms; /* -1 when the reply names none; retry-after-ms wins */
+    char request_id[64];    /* x-request-id */
+    int sink_errno;         /* why sink_fd could not be written, else 0 */
+    char why[200];          /* for UNSENT and UNKNOWN: what happened */
 };
 
 typedef void (*http_fn)(void *ctx, const struct http_resp *resp);
@@ -66,14 +75,16 @@ struct http {
 
 struct http_conf {
     const char *user_agent;
-    const char *ca_file;  /* NULL: the system's */
-    bool insecure_http;   /* plain http to other hosts than loopback */
+    const char *ca_file; /* NULL: the system's */
+    const char *proxy;   /* NULL: none */
+    bool insecure_http;  /* plain http to other hosts than loopback */
     int connections_max;
 };
 
 int http_create(struct http **ret, struct loop *loop, const struct http_conf *conf,
                 struct err *err);
-int http_send(struct http *h, const struct http_req *req, http_fn cb, void *ctx, struct err *err);
+int http_send(struct http *h, const struct http_req *req, http_fn cb, void *ctx,
+              struct err *err);
 struct http *http_destroy(struct http *h);
 
 /* True for 127.0.0.0/8, ::1 and localhost: where plain http is nobody's business. */

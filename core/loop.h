@@ -35,8 +35,7 @@ void loop_run(
 void loop_stop(struct loop *l);             /* from any callback of this loop */
 int64_t loop_now_ms(const struct loop *l);  /* monotonic, of this turn */
 int64_t loop_wall_ms(const struct loop *l); /* wall, of this turn */
-bool loop_simulated(
-    const struct loop *l); /* its time is its own: no other process lives in it */
+bool loop_simulated(const struct loop *l);  /* no other process lives in its time */
 
 /* A timer fires once per start; starting it again moves it. Destroy from anywhere on the loop. */
 int loop_timer_create(struct loop *l, loop_fn cb, void *ctx, struct loop_timer **ret);
