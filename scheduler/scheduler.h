@@ -20,8 +20,8 @@ struct loop;
 
 /* Rows flow.calls, flow.tokens */
 struct scheduler_settings {
-    int64_t flow_calls;   /* released and unsettled calls per account and model, 100,000 */
-    int64_t flow_tokens;  /* ... and their prompt tokens */
+    int64_t flow_calls;  /* released and unsettled calls per account and model, 100,000 */
+    int64_t flow_tokens; /* ... and their prompt tokens */
 };
 extern const struct config_row scheduler_config_rows[];
 extern const size_t scheduler_config_rows_len;
@@ -30,11 +30,12 @@ struct scheduler_conf {
     struct queue *queue;
     struct loop *loop;
     const struct price_book *prices;
-    const char *provider;  /* "openai" */
-    const char *origin;    /* of the base URL: part of every cache key */
-    const char *account;   /* fingerprint */
+    const char *provider; /* "openai" */
+    const char *origin;   /* of the base URL: part of every cache key */
+    const char *account;  /* fingerprint */
     const struct scheduler_settings *settings;
-    void (*on_event)(void *ctx, const char *subject, const char *text); /* gates closing and opening, for people */
+    void (*on_event)(void *ctx, const char *subject,
+                     const char *text); /* gates closing and opening, for people */
     void (*on_stop)(void *ctx, const struct err *err);
     void *ctx;
 };
@@ -43,21 +44,25 @@ struct scheduler_conf {
 enum gate_kind { GATE_OPEN, GATE_BUDGET, GATE_PAUSE, GATE_FLOW };
 struct gate {
     enum gate_kind kind;
-    bool closed;            /* nothing in flight can reopen it */
-    int64_t opens_wall_ms;  /* start of the next period; 0: only a person can open it */
-    char why[300];          /* "budget of 'search' for day 2026-11-21: $4.00 of $4.00 spent, next job needs $0.01" */
-    char hint[200];         /* the command that would open it */
+    bool closed;           /* nothing in flight can reopen it */
+    int64_t opens_wall_ms; /* start of the next period; 0: only a person can open it */
+    char why
+        [300]; /* "budget of 'search' for day 2026-11-21: $4.00 of $4.00 spent, next job needs $0.01" */
+    char hint[200]; /* the command that would open it */
 };
 
-int scheduler_create(struct scheduler **ret, const struct scheduler_conf *conf, struct err *err);
+int scheduler_create(struct scheduler **ret, const struct scheduler_conf *conf,
+                     struct err *err);
 int scheduler_start(struct scheduler *s, struct err *err);
 /* The gate in front of one queue; GATE_OPEN when it does not wait. */
-void scheduler_gate(const struct scheduler *s, const char *team, const char *feature, struct gate *ret);
+void scheduler_gate(const struct scheduler *s, const char *team, const char *feature,
+                    struct gate *ret);
 /* Nothing unread in any open queue and nothing being parsed or committed. */
 bool scheduler_idle(const struct scheduler *s);
 /* Every queue that has waiting jobs stands at a closed gate. */
 bool scheduler_all_closed(const struct scheduler *s);
-uint64_t scheduler_waiting(const struct scheduler *s); /* jobs accepted and not released */
+uint64_t scheduler_waiting(
+    const struct scheduler *s); /* jobs accepted and not released */
 struct scheduler *scheduler_destroy(struct scheduler *s);
 
 #endif

@@ -1,0 +1,178 @@
+#include "scheduler/admit.h"
+
+#include <stdio.h>
+#include <string.h>
+
+int admit_bound(const struct ask *ask, const struct price_row *price, enum lane lane,
+                struct bound *ret)
+{
+    const struct prompt *p = &ask->prompt;
+    uint64_t output = p->has_output_limit ? p->output_limit
+                                          : price_output_tokens_max(price);
+    uint64_t input = prompt_tokens_bound(p);
+    if (input == UINT64_MAX) {
+        input = price_context_tokens(price); /* images: no more than the model can read */
+    }
+    if (__builtin_mul_overflow(output, p->choices, &output)) {
+        return -1;
+    }
+    ret->input_tokens = input;
+    ret->output_tokens = output;
+    return price_bound(price, lane, input, output, &ret->usd);
+}
+
+static struct usd_sum gone(const struct line *line)
+{
+    struct usd_sum sum = line->row.spent;
+    usd_sum_add_sum(&sum, line->row.in_doubt);
+    return sum;
+}
+
+static bool fits(const struct line_view *v, struct usd need)
+{
+    return !v->limited || usd_fits(gone(v->line), v->line->reserved, need, v->limit);
+}
+
+static void reject(struct decision *d, const char *why)
+{
+    d->kind = ADMIT_REJECT;
+    snprintf(d->why, sizeof(d->why), "%s", why);
+}
+
+/* A job that would not fit even if nothing had been spent never will. */
+static void reject_dearer(struct decision *d, const struct line_view *v)
+{
+    char need[USD_TEXT_MAX], limit[USD_TEXT_MAX];
+    d->kind = v->is_run ? ADMIT_CANCEL : ADMIT_REJECT;
+    snprintf(d->why, sizeof(d->why),
+             "may cost up to $%s, more than the whole limit of $%s for '%s' per %s: "
+             "state a smaller max_completion_tokens or raise the limit",
+             usd_format(d->bound.usd, need), usd_format(v->limit, limit), v->scope,
+             v->is_run ? "run (--max-cost)" : period_name(v->period));
+}
+
+static void cancel_max_cost(struct decision *d, const struct line_view *v)
+{
+    char limit[USD_TEXT_MAX];
+    d->kind = ADMIT_CANCEL;
+    snprintf(d->why, sizeof(d->why), "max_cost: no room left in this run's limit of $%s",
+             usd_format(v->limit, limit));
+}
+
+static int64_t opens_at(enum period p, int64_t wall_ms)
+{
+    switch (p) {
+    case PERIOD_DAY: return clock_next_day(wall_ms);
+    case PERIOD_MONTH: return clock_next_month(wall_ms);
+    case PERIOD_TOTAL:
+    case PERIODS: break;
+    }
+    return 0;
+}
+
+static void wait_budget(struct decision *d, const struct line_view *v, int64_t wall_ms)
+{
+    char need[USD_TEXT_MAX], limit[USD_TEXT_MAX], spent[USD_TEXT_MAX], held[USD_TEXT_MAX];
+    struct gate *g = &d->gate;
+    d->kind = ADMIT_WAIT;
+    d->line = v->line;
+    d->limit = v->limit;
+    g->kind = GATE_BUDGET;
+    g->closed = v->line->open_jobs == 0;
+    g->opens_wall_ms = opens_at(v->period, wall_ms);
+    snprintf(g->why, sizeof(g->why),
+             "budget of '%s' per %s: $%s spent and $%s reserved of $%s, the next job may "
+             "cost $%s (answers in store wait too)",
+             v->scope, period_name(v->period), usd_sum_format(gone(v->line), spent),
+             usd_sum_format(v->line->reserved, held), usd_format(v->limit, limit),
+             usd_format(d->bound.usd, need));
+    snprintf(g->hint, sizeof(g->hint), "offpeak budget set %s --limit USD --per %s",
+             v->scope, period_name(v->period));
+}
+
+static void wait_pause(struct decision *d, const struct budget_edit *pause)
+{
+    d->kind = ADMIT_WAIT;
+    d->gate.kind = GATE_PAUSE;
+    d->gate.closed = true;
+    snprintf(d->gate.why, sizeof(d->gate.why), "'%s' is paused%s%s%s%s", pause->scope,
+             pause->who[0] ? " by " : "", pause->who, pause->why[0] ? ": " : "",
+             pause->why);
+    snprintf(d->gate.hint, sizeof(d->gate.hint), "offpeak budget resume %s",
+             pause->scope);
+}
+
+static void wait_flow(struct decision *d, const char *model)
+{
+    d->kind = ADMIT_WAIT;
+    d->gate.kind = GATE_FLOW;
+    snprintf(
+        d->gate.why, sizeof(d->gate.why),
+        "as much work of model '%s' is in flight as flow.calls and flow.tokens allow",
+        model);
+}
+
+/* The first line without room decides; true when the decision is made. */
+static bool stopped_by_line(const struct admit_in *in, struct decision *d)
+{
+    static const struct usd_sum none = {0};
+    for (unsigned i = 0; i < in->lines_n; i++) {
+        const struct line_view *v = &in->lines[i];
+        if (v->limited && !usd_fits(none, none, d->bound.usd, v->limit)) {
+            reject_dearer(d, v);
+            return true;
+        }
+    }
+    for (unsigned i = 0; i < in->lines_n; i++) {
+        const struct line_view *v = &in->lines[i];
+        if (fits(v, d->bound.usd)) {
+            continue;
+        }
+        if (v->is_run) {
+            cancel_max_cost(d, v);
+        } else {
+            wait_budget(d, v, in->wall_ms);
+        }
+        return true;
+    }
+    return false;
+}
+
+static void reject_unpriced(const struct admit_in *in, struct decision *d)
+{
+    d->kind = ADMIT_REJECT;
+    snprintf(d->why, sizeof(d->why),
+             "names model '%s', which has no row in price book %s: add one (prices.file)",
+             in->ask->prompt.model, in->prices);
+}
+
+void admit(const struct admit_in *in, struct decision *ret)
+{
+    memset(ret, 0, sizeof(*ret));
+    if (in->ask->why[0]) {
+        reject(ret, in->ask->why);
+    } else if (!in->price) {
+        reject_unpriced(in, ret);
+    } else if (admit_bound(in->ask, in->price, in->lane, &ret->bound) < 0) {
+        reject(ret, "could cost more than 9.2 million dollars: state a smaller "
+                    "max_completion_tokens");
+    } else if (in->pause) {
+        wait_pause(ret, in->pause);
+    } else if (stopped_by_line(in, ret)) {
+        return;
+    } else if (!in->flow_fits) {
+        wait_flow(ret, in->ask->prompt.model);
+    } else {
+        ret->kind = ADMIT_RUN;
+    }
+}
+
+bool admit_reopens(const struct line *line, struct usd limit, struct usd need)
+{
+    struct usd quarter = usd_from_pico(usd_pico(limit) / 4);
+    bool room = usd_fits(gone(line), line->reserved, need, limit);
+    if (line->open_jobs == 0) {
+        return room;
+    }
+    return room && usd_fits(gone(line), line->reserved, quarter, limit);
+}

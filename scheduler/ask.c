@@ -1,0 +1,111 @@
+#include "scheduler/ask.h"
+
+#include "core/jtext.h"
+
+#include <stdio.h>
+
+static const char *const known_paths[] = {"/v1/chat/completions"};
+
+static void refuse(struct ask *a, const char *why)
+{
+    snprintf(a->why, sizeof(a->why), "%s", why);
+}
+
+/* Where `part` lies within the line. */
+static void place(struct span line, struct span part, uint32_t *ret_at, uint32_t *ret_len)
+{
+    *ret_at = (uint32_t)(part.p - line.p);
+    *ret_len = (uint32_t)part.n;
+}
+
+static bool read_path(struct span line, struct ask *a)
+{
+    struct span url, method;
+    bool post = !jtext_get(line, "method", &method) || jtext_is_string(method, "POST");
+    if (!post || !jtext_get(line, "url", &url)) {
+        return false;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(known_paths); i++) {
+        if (jtext_is_string(url, known_paths[i])) {
+            snprintf(a->path, sizeof(a->path), "%s", known_paths[i]);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What the batch lane cannot do, in the words of the person who can change it. */
+static const char *unsuited(const struct prompt *p)
+{
+    if (p->stream) {
+        return "asks for a stream, which a batch cannot give: remove \"stream\"";
+    }
+    if (p->asks_other_tier) {
+        return "asks for another service tier than the batch lane's: remove "
+               "\"service_tier\"";
+    }
+    return NULL;
+}
+
+static void read_line(struct span line, enum prompt_level level, struct ask *a)
+{
+    struct err err = {0};
+    struct span id, body;
+    if (jtext_check(line, &err) < 0) {
+        refuse(a, err.msg);
+        return;
+    }
+    if (jtext_type(line) != JTEXT_OBJECT) {
+        refuse(a, "is no JSON object: write an OpenAI batch line");
+        return;
+    }
+    if (jtext_get(line, "custom_id", &id) && jtext_type(id) == JTEXT_STRING) {
+        place(line, id, &a->id_at, &a->id_len);
+    }
+    if (!read_path(line, a)) {
+        refuse(a, "has no \"method\":\"POST\" with \"url\":\"/v1/chat/completions\"");
+        return;
+    }
+    if (!jtext_get(line, "body", &body) || jtext_type(body) != JTEXT_OBJECT) {
+        refuse(a, "has no \"body\" object");
+        return;
+    }
+    place(line, body, &a->body_at, &a->body_len);
+    if (prompt_read(body, level, &a->prompt, &err) < 0) {
+        refuse(a, err.msg);
+        return;
+    }
+    const char *why = unsuited(&a->prompt);
+    if (why) {
+        refuse(a, why);
+    }
+}
+
+/* A refused line may not even be JSON; its custom_id was saved by submit when it could be
+ * read, and the place of those bytes in the line is all that is left to find. */
+static void place_refused_id(const struct queue_msg *msg, struct span id, struct ask *a)
+{
+    if (id.n == 0 || msg->value.n < id.n) {
+        return;
+    }
+    const char *found = memmem(msg->value.p, msg->value.n, id.p, id.n);
+    if (found) {
+        place(msg->value, span_of(found, id.n), &a->id_at, &a->id_len);
+    }
+}
+
+void ask_read(const struct queue_msg *msg, enum prompt_level level, struct ask *ret)
+{
+    memset(ret, 0, sizeof(*ret));
+    ret->at = msg->at;
+    job_id_format(msg, ret->job);
+    if (job_head_decode(msg->headers, &ret->head) < 0) {
+        refuse(ret, "has headers that cannot be read");
+    } else if (ret->head.refused[0]) {
+        refuse(ret, ret->head.refused);
+        place_refused_id(msg, ret->head.custom_id, ret);
+    } else {
+        read_line(msg->value, level, ret);
+    }
+    ret->head.custom_id = SPAN_NONE;
+}

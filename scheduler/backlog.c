@@ -1,0 +1,116 @@
+#include "scheduler/backlog.h"
+
+#include <search.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct backlog {
+    void *tree; /* tsearch tree of struct waiting by topic and partition */
+};
+
+static int waiting_cmp(const void *a, const void *b)
+{
+    const struct waiting *x = a, *y = b;
+    int order = strcmp(x->topic, y->topic);
+    return order ? order : (x->partition > y->partition) - (x->partition < y->partition);
+}
+
+struct backlog *backlog_create(void)
+{
+    return calloc(1, sizeof(struct backlog));
+}
+
+struct backlog *backlog_destroy(struct backlog *b)
+{
+    if (b) {
+        tdestroy(b->tree, free);
+        free(b);
+    }
+    return NULL;
+}
+
+struct waiting *backlog_get(struct backlog *b, const char *topic, uint32_t partition)
+{
+    struct waiting key = {.partition = partition};
+    snprintf(key.topic, sizeof(key.topic), "%s", topic);
+    struct waiting *const *found = tfind(&key, &b->tree, waiting_cmp);
+    if (found) {
+        return *found;
+    }
+    struct waiting *w = malloc(sizeof(*w));
+    if (!w || topic_jobs_parse(topic, key.team, key.feature) < 0) {
+        free(w);
+        return NULL;
+    }
+    *w = key;
+    if (!tsearch(w, &b->tree, waiting_cmp)) {
+        free(w);
+        return NULL;
+    }
+    return w;
+}
+
+struct searching {
+    const char *team, *feature;
+    const struct waiting *found;
+};
+
+static void match(const void *node, VISIT visit, void *ctx)
+{
+    struct searching *s = ctx;
+    const struct waiting *w = *(struct waiting *const *)node;
+    if ((visit == postorder || visit == leaf) && strcmp(w->team, s->team) == 0 &&
+        strcmp(w->feature, s->feature) == 0) {
+        s->found = w;
+    }
+}
+
+const struct waiting *backlog_find(const struct backlog *b, const char *team,
+                                   const char *feature)
+{
+    struct searching s = {.team = team, .feature = feature};
+    twalk_r(b->tree, match, &s);
+    return s.found;
+}
+
+struct walking {
+    void (*fn)(void *ctx, struct waiting *w);
+    void *ctx;
+};
+
+static void visit_one(const void *node, VISIT visit, void *ctx)
+{
+    struct walking *w = ctx;
+    if (visit == postorder || visit == leaf) {
+        w->fn(w->ctx, *(struct waiting *const *)node);
+    }
+}
+
+void backlog_each(const struct backlog *b, void (*fn)(void *ctx, struct waiting *w),
+                  void *ctx)
+{
+    struct walking w = {.fn = fn, .ctx = ctx};
+    twalk_r(b->tree, visit_one, &w);
+}
+
+static bool budget_wakes(const struct waiting *w, const struct backlog_news *news)
+{
+    if (news->new_day || admit_reopens(w->line, w->limit, w->need)) {
+        return true;
+    }
+    /* Nothing in flight any more: look once again, to say that the gate is closed now. */
+    return w->line->open_jobs == 0 && !w->gate.closed;
+}
+
+bool backlog_wakes(const struct waiting *w, const struct backlog_news *news)
+{
+    struct budget_edit pause;
+    switch (w->gate.kind) {
+    case GATE_OPEN: return true;
+    case GATE_PAUSE: return !books_paused(news->books, w->team, w->feature, &pause);
+    case GATE_FLOW: return !flow_closed(news->flow, w->model);
+    case GATE_BUDGET: return budget_wakes(w, news);
+    }
+    return true;
+}

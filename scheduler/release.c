@@ -1,0 +1,378 @@
+#include "scheduler/scheduler_int.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* A job adds a release, a reservation and an acknowledgement, and perhaps its run's mark. */
+#define RELEASE_JOBS (QUEUE_TX_RECORDS / 4)
+
+/* ---- filling: feed -> slice ---- */
+
+static void on_read(void *ctx)
+{
+    struct scheduler *s = CAST_CTX(scheduler, ctx, SCHEDULER_MAGIC);
+    s->reading->state = SLICE_READ;
+    if (s->destroyed) {
+        scheduler_free_if_done(s);
+        return;
+    }
+    scheduler_soon(s);
+}
+
+static void read_work(void *ctx)
+{
+    struct scheduler *s = ctx;
+    slice_read(s->reading);
+}
+
+static int level_of(struct scheduler *s, const struct queue_msg *msg,
+                    enum prompt_level *ret, struct err *err)
+{
+    struct job_head head;
+    struct run *run;
+    *ret = PROMPT_L1;
+    if (job_head_decode(msg->headers, &head) < 0) {
+        return 0; /* ask_read will say so */
+    }
+    int rc = runs_of(s->runs, s->rows, &msg->at, &head, &run, err);
+    if (rc >= 0) {
+        *ret = run->row.level;
+    }
+    return rc;
+}
+
+int release_fill(struct scheduler *s, struct err *err)
+{
+    struct slice *slice = s->reading;
+    struct queue_msg msg;
+    enum prompt_level level;
+    int rc = 1;
+    while (!slice_full(slice) && (rc = queue_next(s->feed, &msg, err)) > 0) {
+        rc = level_of(s, &msg, &level, err);
+        if (rc < 0) {
+            return rc;
+        }
+        if (slice_add(slice, &msg, level) < 0) {
+            return err_set(err, ERR_FAIL, "could not read jobs: out of memory");
+        }
+    }
+    s->dry = rc == 0;
+    if (rc < 0 || slice->n == 0) {
+        return rc;
+    }
+    slice->state = SLICE_READING;
+    rc = loop_work(s->conf.loop, read_work, on_read, s, err);
+    return rc < 0 ? rc : 1;
+}
+
+/* ---- deciding: slice -> commit ---- */
+
+struct job {
+    const struct ask *ask;
+    struct run *run;
+    struct waiting *queue;
+    const struct price_row *price;
+    struct line_view lines[BOOKS_LINES_MAX];
+    unsigned lines_n;
+    char day[CLOCK_DAY_TEXT];
+    struct decision decision;
+};
+
+static int gather(struct scheduler *s, const struct ask *ask, struct job *job,
+                  struct err *err)
+{
+    job->ask = ask;
+    job->queue = backlog_get(s->backlog, ask->at.topic, ask->at.partition);
+    if (!job->queue) {
+        return err_set(err, ERR_FAIL, "could not keep queue '%s'", ask->at.topic);
+    }
+    clock_day(loop_wall_ms(s->conf.loop), job->day);
+    job->price = price_find(s->conf.prices, s->conf.provider, span_str(ask->prompt.model),
+                            job->day);
+    int rc = runs_of(s->runs, s->rows, &ask->at, &ask->head, &job->run, err);
+    if (rc < 0) {
+        return rc;
+    }
+    struct payer payer = {.team = job->queue->team,
+                          .feature = job->queue->feature,
+                          .run = ask->head.run,
+                          .day = job->day,
+                          .max_cost = job->run->row.has_max_cost ? &job->run->row.max_cost
+                                                                 : NULL};
+    return books_lines(s->books, s->rows, &payer, job->lines, &job->lines_n, err);
+}
+
+static void decide(struct scheduler *s, struct job *job)
+{
+    struct budget_edit pause;
+    struct bound bound = {0};
+    bool paused = books_paused(s->books, job->queue->team, job->queue->feature, &pause);
+    bool fits = true;
+    if (!job->ask->why[0] && job->price &&
+        admit_bound(job->ask, job->price, LANE_BATCH, &bound) >= 0) {
+        fits = flow_fits(s->flow, job->ask->prompt.model, bound.input_tokens);
+    }
+    struct admit_in in = {.ask = job->ask,
+                          .price = job->price,
+                          .prices = price_book_version(s->conf.prices),
+                          .lane = LANE_BATCH,
+                          .pause = paused ? &pause : NULL,
+                          .lines = job->lines,
+                          .lines_n = job->lines_n,
+                          .flow_fits = fits,
+                          .wall_ms = loop_wall_ms(s->conf.loop)};
+    admit(&in, &job->decision);
+}
+
+static bool reusable(const struct job *job)
+{
+    const char *reuse = job->run->row.reuse;
+    return strcmp(reuse, "always") == 0 ||
+           (strcmp(reuse, "deterministic") == 0 && job->ask->prompt.deterministic);
+}
+
+static void fill_prompt(struct scheduler *s, const struct job *job, struct release *r)
+{
+    const struct prompt *p = &job->ask->prompt;
+    snprintf(r->model, sizeof(r->model), "%s", p->model);
+    r->key = prompt_key(r->team, s->conf.origin, job->ask->path, job->run->row.level, p);
+    memcpy(r->chain, p->chain, sizeof(r->chain));
+    r->chain_len = p->chain_len;
+    r->reserved = job->decision.bound.usd;
+    r->input_bound = job->decision.bound.input_tokens;
+    r->output_bound = job->decision.bound.output_tokens;
+    r->reusable = reusable(job);
+    r->fresh = job->run->row.fresh;
+    r->fresh_ms = job->run->row.started_ms;
+    r->body_at = job->ask->body_at;
+    r->body_len = job->ask->body_len;
+    snprintf(r->path, sizeof(r->path), "%s", job->ask->path);
+}
+
+static void fill_release(struct scheduler *s, const struct job *job, struct release *r)
+{
+    static const enum verdict verdicts[] = {[ADMIT_RUN] = VERDICT_RUN,
+                                            [ADMIT_REJECT] = VERDICT_REJECTED,
+                                            [ADMIT_CANCEL] = VERDICT_CANCELLED};
+    const struct ask *ask = job->ask;
+    *r = (struct release){.verdict = verdicts[job->decision.kind],
+                          .lane = LANE_BATCH,
+                          .attempt = ask->head.attempt,
+                          .line = ask->head.line,
+                          .id_at = ask->id_at,
+                          .id_len = ask->id_len,
+                          .seen_budgets = books_budgets_seen(s->books),
+                          .seen_spend = s->spend_next};
+    snprintf(r->why, sizeof(r->why), "%s", job->decision.why);
+    snprintf(r->job, sizeof(r->job), "%s", ask->job);
+    snprintf(r->run, sizeof(r->run), "%s", ask->head.run);
+    snprintf(r->team, sizeof(r->team), "%s", job->queue->team);
+    snprintf(r->feature, sizeof(r->feature), "%s", job->queue->feature);
+    snprintf(r->prices, sizeof(r->prices), "%s", price_book_version(s->conf.prices));
+    snprintf(r->day, sizeof(r->day), "%s", job->day);
+    if (r->verdict == VERDICT_RUN) {
+        fill_prompt(s, job, r);
+    }
+}
+
+static int put_open(const struct job *job, struct queue_tx *tx, struct err *err)
+{
+    _cleanup_(buf_fini) struct buf json;
+    struct open_row open = {.attempt = job->ask->head.attempt,
+                            .reserved = job->decision.bound.usd,
+                            .tokens = job->decision.bound.input_tokens,
+                            .on_run = job->run->row.has_max_cost};
+    snprintf(open.team, sizeof(open.team), "%s", job->queue->team);
+    snprintf(open.feature, sizeof(open.feature), "%s", job->queue->feature);
+    snprintf(open.run, sizeof(open.run), "%s", job->ask->head.run);
+    snprintf(open.model, sizeof(open.model), "%s", job->ask->prompt.model);
+    snprintf(open.day, sizeof(open.day), "%s", job->day);
+    buf_init(&json, 4096);
+    int rc = open_row_encode(&open, &json);
+    if (rc < 0) {
+        return err_set(err, ERR_FAIL, "could not reserve for '%s': row too large",
+                       job->ask->job);
+    }
+    return queue_table_put(tx, TABLE_OPEN, span_str(job->ask->job), buf_span(&json), err);
+}
+
+static int reserve(struct scheduler *s, const struct job *job, struct queue_tx *tx,
+                   struct err *err)
+{
+    books_reserve(job->lines, job->lines_n, job->decision.bound.usd);
+    if (flow_add(s->flow, job->ask->prompt.model, job->decision.bound.input_tokens) < 0) {
+        return err_set(err, ERR_FAIL, "could not count what is in flight: out of memory");
+    }
+    return put_open(job, tx, err);
+}
+
+static struct span root_key(const struct release *r, char ret[static 8])
+{
+    uint64_t root = r->chain_len ? r->chain[0].hash : 0;
+    for (int i = 0; i < 8; i++) {
+        ret[i] = (char)(root >> (56 - 8 * i));
+    }
+    return span_of(ret, 8);
+}
+
+static int release(struct scheduler *s, const struct job *job, struct queue_tx *tx,
+                   struct err *err)
+{
+    _cleanup_(buf_fini) struct buf block;
+    struct release r;
+    char key[8];
+    fill_release(s, job, &r);
+    buf_init(&block, RELEASE_BYTES_MAX);
+    int rc = release_encode(&r, &block, err);
+    if (rc >= 0) {
+        rc = queue_forward(tx, TOPIC_READY, root_key(&r, key), buf_span(&block),
+                           &job->ask->at, err);
+    }
+    if (rc >= 0 && r.verdict == VERDICT_RUN) {
+        rc = reserve(s, job, tx, err);
+    }
+    if (rc >= 0) {
+        rc = queue_ack(tx, &job->ask->at, err);
+    }
+    if (rc >= 0) {
+        run_mark(job->run, job->ask->head.line);
+        s->unflushed++;
+    }
+    return rc;
+}
+
+static void tell(struct scheduler *s, const struct waiting *w, const char *text)
+{
+    char subject[TEAM_MAX + FEATURE_MAX + 2];
+    snprintf(subject, sizeof(subject), "%s/%s", w->team, w->feature);
+    s->conf.on_event(s->conf.ctx, subject, text);
+}
+
+/* The queue waits at this job: what was read of it behind the job will be delivered again. */
+static void hold(struct scheduler *s, const struct job *job)
+{
+    struct waiting *w = job->queue;
+    const struct decision *d = &job->decision;
+    bool news = d->gate.kind != GATE_FLOW &&
+                (w->gate.kind != d->gate.kind || w->gate.closed != d->gate.closed);
+    w->waits = true;
+    w->gate = d->gate;
+    w->line = d->line;
+    w->limit = d->limit;
+    w->need = d->bound.usd;
+    snprintf(w->model, sizeof(w->model), "%s", job->ask->prompt.model);
+    queue_pause(s->feed, w->topic, w->partition, job->ask->at.offset);
+    slice_drop(s->deciding, w->topic, w->partition);
+    slice_drop(s->reading, w->topic, w->partition);
+    if (news) {
+        tell(s, w, d->gate.why);
+    }
+}
+
+static int decide_one(struct scheduler *s, const struct ask *ask, struct queue_tx *tx,
+                      struct err *err)
+{
+    struct job job;
+    int rc = gather(s, ask, &job, err);
+    if (rc < 0) {
+        return rc;
+    }
+    if (run_repeats(job.run, ask->head.line)) {
+        return queue_ack(tx, &ask->at, err);
+    }
+    decide(s, &job);
+    if (job.decision.kind == ADMIT_WAIT) {
+        hold(s, &job);
+        return 0;
+    }
+    if (job.queue->gate.closed) {
+        tell(s, job.queue, "the gate is open again");
+    }
+    job.queue->gate = (struct gate){.kind = GATE_OPEN};
+    return release(s, &job, tx, err);
+}
+
+static int decide_slice(struct scheduler *s, struct queue_tx *tx, struct err *err)
+{
+    struct slice *slice = s->deciding;
+    unsigned first = slice->next;
+    int rc = 0;
+    while (rc >= 0 && slice->next < MIN_OF(slice->n, first + RELEASE_JOBS)) {
+        unsigned i = slice->next++;
+        if (!slice->raw[i].dropped) {
+            rc = decide_one(s, &slice->asks[i], tx, err);
+        }
+    }
+    if (rc >= 0) {
+        rc = runs_write(s->runs, tx, err);
+    }
+    return rc;
+}
+
+static void swap_slices(struct scheduler *s)
+{
+    struct slice *read = s->reading;
+    s->reading = s->deciding;
+    s->deciding = read;
+}
+
+int release_decide(struct scheduler *s, struct err *err)
+{
+    if (s->deciding->next == s->deciding->n) {
+        slice_clear(s->deciding);
+        if (s->reading->state != SLICE_READ) {
+            return 0;
+        }
+        swap_slices(s);
+    }
+    struct queue_tx *tx;
+    if (queue_begin(s->conf.queue, &tx) < 0) {
+        return err_set(err, ERR_FAIL, "could not begin a commit: out of memory");
+    }
+    int rc = decide_slice(s, tx, err);
+    if (rc < 0 || queue_tx_empty(tx)) {
+        queue_tx_drop(tx);
+        return rc < 0 ? rc : 1;
+    }
+    scheduler_commit(s, tx);
+    return 1;
+}
+
+/* ---- flush ---- */
+
+static void look_filling(void *ctx, struct waiting *w)
+{
+    struct scheduler *s = ctx;
+    if (!w->waits && runs_filling(s->runs, w->team, w->feature)) {
+        s->filling = true;
+    }
+}
+
+int release_flush(struct scheduler *s, struct err *err)
+{
+    _cleanup_(buf_fini) struct buf block;
+    struct release flush = {.verdict = VERDICT_FLUSH};
+    struct queue_tx *tx;
+    if (s->unflushed == 0) {
+        return 0;
+    }
+    int rc = runs_refresh(s->runs, s->rows, err);
+    s->filling = false;
+    backlog_each(s->backlog, look_filling, s);
+    if (rc < 0 || s->filling) {
+        return rc; /* more lines are coming; batch.linger covers a producer that stalls */
+    }
+    buf_init(&block, RELEASE_BYTES_MAX);
+    rc = release_encode(&flush, &block, err);
+    if (rc < 0 || queue_begin(s->conf.queue, &tx) < 0) {
+        return rc < 0 ? rc : -ERR_FAIL;
+    }
+    rc = queue_put(tx, TOPIC_READY, SPAN_NONE, buf_span(&block), SPAN_NONE, err);
+    if (rc < 0) {
+        queue_tx_drop(tx);
+        return rc;
+    }
+    s->unflushed = 0;
+    scheduler_commit(s, tx);
+    return 1;
+}

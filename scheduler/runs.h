@@ -1,0 +1,48 @@
+/*
+ * runs.h - the runs whose lines are being admitted, and how far each came.
+ *
+ * Two things about a run decide over its lines: its row in `runs.<team>` (limit, reuse, level,
+ * freshness, whether more lines will come) and its mark: the last line admitted from one
+ * partition and attempt. A line not above its mark is a repeat of a submit that was replayed;
+ * it is acknowledged and counted, never run. Marks are written in the commit that releases.
+ *
+ * Records that name no known run (any Kafka client may write them) belong to the queue's
+ * standing run: default options, no limit, no marks.
+ */
+#ifndef OFFPEAK_SCHEDULER_RUNS_H
+#define OFFPEAK_SCHEDULER_RUNS_H
+
+#include "core/err.h"
+#include "core/record.h"
+
+struct runs;
+struct queue_cursor;
+struct queue_tx;
+
+struct run {
+    char key[QUEUE_KEY_MAX]; /* of its mark: topic/partition/run/attempt */
+    char team[TEAM_MAX + 1], feature[FEATURE_MAX + 1], name[RUN_MAX + 1];
+    bool has_row;
+    struct run_row row;
+    uint64_t last_line;
+    bool dirty;
+};
+
+struct runs *runs_create(void); /* NULL: out of memory */
+struct runs *runs_destroy(struct runs *r);
+
+/* The run of a record; read from the tables when it is not known yet. */
+int runs_of(struct runs *r, struct queue_cursor *c, const struct queue_at *at,
+            const struct job_head *head, struct run **ret, struct err *err);
+bool run_repeats(const struct run *run, uint64_t line);
+void run_mark(struct run *run, uint64_t line);
+int runs_write(struct runs *r, struct queue_tx *tx, struct err *err);
+
+/* Reads the rows of runs that were not complete again. */
+int runs_refresh(struct runs *r, struct queue_cursor *c, struct err *err);
+/* More lines of that queue's runs are on their way. */
+bool runs_filling(const struct runs *r, const char *team, const char *feature);
+/* Forgets everything that can be read again, when there is much of it. Only between commits. */
+void runs_trim(struct runs *r);
+
+#endif

@@ -1,0 +1,315 @@
+#include "scheduler/scheduler_int.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static void step(struct scheduler *s);
+
+/* ---- life cycle ---- */
+
+static void on_midnight(void *ctx)
+{
+    struct scheduler *s = CAST_CTX(scheduler, ctx, SCHEDULER_MAGIC);
+    int64_t wall = loop_wall_ms(s->conf.loop);
+    s->new_day = true;
+    loop_timer_start(s->midnight, clock_next_day(wall) - wall + 1);
+    step(s);
+}
+
+static void on_soon(void *ctx)
+{
+    step(CAST_CTX(scheduler, ctx, SCHEDULER_MAGIC));
+}
+
+static void on_change(void *ctx)
+{
+    struct scheduler *s = CAST_CTX(scheduler, ctx, SCHEDULER_MAGIC);
+    s->dry = false;
+    step(s);
+}
+
+static int make_parts(struct scheduler *s, struct err *err)
+{
+    struct flow_caps caps = {.calls = (uint64_t)s->conf.settings->flow_calls,
+                             .tokens = (uint64_t)s->conf.settings->flow_tokens};
+    s->flow = flow_create(caps);
+    s->runs = runs_create();
+    s->backlog = backlog_create();
+    s->reading = slice_create();
+    s->deciding = slice_create();
+    if (!s->flow || !s->runs || !s->backlog || !s->reading || !s->deciding) {
+        return err_set(err, ERR_FAIL, "could not make the scheduler: out of memory");
+    }
+    if (loop_timer_create(s->conf.loop, on_midnight, s, &s->midnight) < 0 ||
+        loop_timer_create(s->conf.loop, on_soon, s, &s->soon) < 0) {
+        return err_set(err, ERR_FAIL, "could not make the scheduler's timers");
+    }
+    int rc = books_create(&s->books, err);
+    if (rc >= 0) {
+        rc = queue_cursor_open(s->conf.queue, &s->rows, err);
+    }
+    if (rc >= 0) {
+        rc = queue_cursor_open(s->conf.queue, &s->spend, err);
+    }
+    return rc;
+}
+
+int scheduler_create(struct scheduler **ret, const struct scheduler_conf *conf,
+                     struct err *err)
+{
+    struct scheduler *s = calloc(1, sizeof(*s));
+    if (!s) {
+        return err_set(err, ERR_FAIL, "could not make the scheduler: out of memory");
+    }
+    s->magic = SCHEDULER_MAGIC;
+    s->conf = *conf;
+    int rc = make_parts(s, err);
+    if (rc < 0) {
+        scheduler_destroy(s);
+        return rc;
+    }
+    *ret = s;
+    return 0;
+}
+
+struct scheduler *scheduler_destroy(struct scheduler *s)
+{
+    if (!s) {
+        return NULL;
+    }
+    queue_unwatch(s->conf.queue, on_change, s);
+    queue_feed_close(s->feed);
+    queue_cursor_close(s->spend);
+    queue_cursor_close(s->rows);
+    loop_timer_destroy(s->soon);
+    loop_timer_destroy(s->midnight);
+    backlog_destroy(s->backlog);
+    runs_destroy(s->runs);
+    flow_destroy(s->flow);
+    books_destroy(s->books);
+    s->stopped = s->destroyed = true;
+    scheduler_free_if_done(s);
+    return NULL;
+}
+
+/* A pool thread may still read a slice, and the commit thread may still owe an answer. */
+void scheduler_free_if_done(struct scheduler *s)
+{
+    bool reading = s->reading && s->reading->state == SLICE_READING;
+    if (s->destroyed && !reading && !s->committing) {
+        slice_destroy(s->deciding);
+        slice_destroy(s->reading);
+        free(s);
+    }
+}
+
+struct loading {
+    struct scheduler *s;
+    bool failed;
+};
+
+static void on_open_row(void *ctx, const struct open_row *row)
+{
+    struct loading *l = ctx;
+    l->failed |= flow_add(l->s->flow, row->model, row->tokens) < 0;
+}
+
+int scheduler_start(struct scheduler *s, struct err *err)
+{
+    struct loading loading = {.s = s};
+    int rc = books_load(s->books, s->conf.queue, on_open_row, &loading, err);
+    if (loading.failed) {
+        return err_set(err, ERR_FAIL, "could not count what is in flight: out of memory");
+    }
+    if (rc >= 0) {
+        rc = settlement_load(s, err);
+    }
+    if (rc >= 0) {
+        rc = queue_feed_open(s->conf.queue, PREFIX_JOBS, &s->feed, err);
+    }
+    if (rc >= 0) {
+        rc = queue_watch(s->conf.queue, on_change, s);
+    }
+    if (rc < 0) {
+        return rc;
+    }
+    /* What was released before this start may still wait in an open batch: flush it too. */
+    s->unflushed = flow_calls(s->flow) > 0;
+    int64_t wall = loop_wall_ms(s->conf.loop);
+    loop_timer_start(s->midnight, clock_next_day(wall) - wall + 1);
+    scheduler_soon(s);
+    return 0;
+}
+
+void scheduler_soon(struct scheduler *s)
+{
+    if (!s->stopped) {
+        loop_timer_start(s->soon, 0);
+    }
+}
+
+void scheduler_stop(struct scheduler *s, const struct err *err)
+{
+    if (!s->stopped) {
+        s->stopped = true;
+        s->conf.on_stop(s->conf.ctx, err);
+    }
+}
+
+/* ---- committing ---- */
+
+static void on_commit(void *ctx, uint64_t commit, const struct err *err)
+{
+    struct scheduler *s = CAST_CTX(scheduler, ctx, SCHEDULER_MAGIC);
+    (void)commit;
+    s->committing = false;
+    if (s->destroyed) {
+        scheduler_free_if_done(s);
+    } else if (err) {
+        scheduler_stop(s, err);
+    } else {
+        step(s);
+    }
+}
+
+void scheduler_commit(struct scheduler *s, struct queue_tx *tx)
+{
+    s->committing = true;
+    queue_commit(tx, on_commit, s);
+}
+
+/* ---- the step: the first thing that is due ---- */
+
+static void wake(void *ctx, struct waiting *w)
+{
+    struct scheduler *s = ctx;
+    struct backlog_news news = {
+        .books = s->books, .flow = s->flow, .new_day = s->new_day};
+    if (w->waits && backlog_wakes(w, &news)) {
+        w->waits = false;
+        queue_resume(s->feed, w->topic, w->partition);
+        s->dry = false;
+    }
+}
+
+static void wake_after_edit(void *ctx, struct waiting *w)
+{
+    struct scheduler *s = ctx;
+    if (w->waits && w->gate.kind != GATE_FLOW) {
+        w->waits = false;
+        queue_resume(s->feed, w->topic, w->partition);
+        s->dry = false;
+    }
+}
+
+static int look_at_gates(struct scheduler *s, struct err *err)
+{
+    int rc = books_refresh_limits(s->books, s->rows, err);
+    if (rc < 0) {
+        return rc;
+    }
+    backlog_each(s->backlog, rc > 0 ? wake_after_edit : wake, s);
+    s->new_day = false;
+    return 0;
+}
+
+/* Reading of the next slice goes on while a commit is in flight; everything else waits. */
+static int read_ahead(struct scheduler *s, struct err *err)
+{
+    if (s->reading->state != SLICE_EMPTY || s->dry) {
+        return 0;
+    }
+    return release_fill(s, err);
+}
+
+static int commit_next(struct scheduler *s, struct err *err)
+{
+    int rc = settlement_step(s, err);
+    if (rc == 0) {
+        rc = look_at_gates(s, err);
+    }
+    if (rc == 0) {
+        rc = release_decide(s, err);
+    }
+    if (rc == 0 && s->dry && s->reading->state == SLICE_EMPTY) {
+        rc = release_flush(s, err);
+    }
+    return rc;
+}
+
+static void step(struct scheduler *s)
+{
+    struct err err = {0};
+    int rc = 0;
+    if (s->stopped) {
+        return;
+    }
+    if (!s->committing) {
+        runs_trim(s->runs);
+        rc = commit_next(s, &err);
+    }
+    bool again = rc > 0 && !s->committing;
+    if (rc >= 0) {
+        rc = read_ahead(s, &err);
+    }
+    if (rc < 0) {
+        scheduler_stop(s, &err);
+    } else if (again) {
+        scheduler_soon(s);
+    }
+}
+
+/* ---- what others may ask ---- */
+
+void scheduler_gate(const struct scheduler *s, const char *team, const char *feature,
+                    struct gate *ret)
+{
+    const struct waiting *w = backlog_find(s->backlog, team, feature);
+    *ret = w && w->waits ? w->gate : (struct gate){.kind = GATE_OPEN};
+}
+
+bool scheduler_idle(const struct scheduler *s)
+{
+    return s->dry && !s->committing && s->unflushed == 0 &&
+           s->reading->state == SLICE_EMPTY && s->deciding->next == s->deciding->n;
+}
+
+struct counting {
+    const struct scheduler *s;
+    uint64_t waiting;
+    unsigned closed, open;
+};
+
+static void count_queue(void *ctx, struct waiting *w)
+{
+    struct counting *c = ctx;
+    uint64_t low = 0, first = 0, end = 0;
+    struct err err = {0};
+    if (queue_low(c->s->feed, w->topic, w->partition, &low) < 0 ||
+        queue_bounds(c->s->rows, w->topic, w->partition, &first, &end, &err) < 0) {
+        return;
+    }
+    if (end <= low) {
+        return;
+    }
+    c->waiting += end - low;
+    if (w->waits && w->gate.closed) {
+        c->closed++;
+    } else {
+        c->open++;
+    }
+}
+
+bool scheduler_all_closed(const struct scheduler *s)
+{
+    struct counting c = {.s = s};
+    backlog_each(s->backlog, count_queue, &c);
+    return c.closed > 0 && c.open == 0;
+}
+
+uint64_t scheduler_waiting(const struct scheduler *s)
+{
+    struct counting c = {.s = s};
+    backlog_each(s->backlog, count_queue, &c);
+    return c.waiting;
+}
