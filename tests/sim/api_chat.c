@@ -1,0 +1,68 @@
+#include "tests/sim/api.h"
+#include "tests/sim/json_in.h"
+#include "tests/sim/serve.h"
+
+static int read_ask(const struct request *r, struct ask *ask, struct problem *p)
+{
+    bool rounded;
+    json_t *body = json_in(r->body.data, r->body.len, &rounded);
+    int rc;
+    if (!body) {
+        rc = problem_set(p, 400, NULL, NULL,
+                         "We could not parse the JSON body of your request.");
+    } else if (rounded) {
+        rc = problem_set(p, 400, NULL, "invalid_value",
+                         "A number of the request is out of range.");
+    } else {
+        rc = ask_read(ask, body, r->project, p);
+    }
+    json_decref(body);
+    return rc;
+}
+
+/* Takes the request from the rate limits; they are shown in the reply either way. */
+static int take_rate(const struct request *r, const struct ask_facts *facts,
+                     struct reply *reply, struct problem *p)
+{
+    int64_t tokens = facts->prompt_tokens;
+    tokens += facts->limit_tokens > 0 ? facts->limit_tokens : 0;
+    reply->has_rates = true;
+    if (rate_limits_take(r->sim->rates, r->project, tokens, &reply->rates)) {
+        return 0;
+    }
+    problem_set(p, 429, NULL, "rate_limit_exceeded",
+                "Rate limit reached for %s in project %s on requests or tokens per min.",
+                price_row(facts->row)->id, r->project);
+    p->retry_after_s = 1;
+    return -1;
+}
+
+void api_chat(struct request *r, struct reply *reply)
+{
+    struct ask ask = {0};
+    struct problem p;
+    struct usage used;
+    if (read_ask(r, &ask, &p) < 0 || take_rate(r, &ask.facts, reply, &p) < 0) {
+        reply_fail(reply, &p);
+    } else {
+        struct serve_how how = {
+            .started_us = clock_sim_us(&r->sim->clock),
+            .style = serve_style(r->fault.what),
+        };
+        serve(r->sim, &ask.facts, ask.steps, how, &reply->body, &used);
+    }
+    ask_done(&ask);
+}
+
+void api_models_list(struct request *r, struct reply *reply)
+{
+    (void)r;
+    text_put(&reply->body, "{\"object\":\"list\",\"data\":[");
+    for (int i = 0; i < price_count(); i++) {
+        text_fmt(&reply->body,
+                 "%s{\"id\":\"%s\",\"object\":\"model\",\"created\":1715367049,"
+                 "\"owned_by\":\"system\"}",
+                 i ? "," : "", price_row(i)->id);
+    }
+    text_put(&reply->body, "]}");
+}

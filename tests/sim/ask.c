@@ -1,0 +1,199 @@
+#include "tests/sim/ask.h"
+
+#include "tests/sim/ask_check.h"
+#include "tests/sim/canonical.h"
+#include "tests/sim/prices.h"
+#include "tests/sim/rng.h"
+
+#include <openssl/sha.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Where the messages stand in the canonical body, and what else a prompt cache compares. */
+struct outline {
+    size_t messages_from;
+    size_t messages_to;
+    size_t breakpoint_to; /* end of the last message with a cache breakpoint, or 0 */
+    size_t tools_bytes;
+    uint64_t scope;
+};
+
+/* A request that differs from another in one of these shares no prefix with it. */
+static bool divides_the_cache(const char *key)
+{
+    static const char *const keys[] = {
+        "functions",
+        "model",
+        "prompt_cache_key",
+        "reasoning_effort",
+        "response_format",
+        "service_tier",
+        "tools",
+        "verbosity",
+    };
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        if (!strcmp(key, keys[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool has_breakpoint(const json_t *message)
+{
+    const json_t *content = json_object_get(message, "content");
+    for (size_t i = 0; i < json_array_size(content); i++) {
+        if (json_object_get(json_array_get(content, i), "prompt_cache_breakpoint")) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void write_messages(struct text *out, const json_t *messages, struct outline *o)
+{
+    o->messages_from = out->len;
+    text_char(out, '[');
+    for (size_t i = 0; i < json_array_size(messages); i++) {
+        const json_t *message = json_array_get(messages, i);
+        if (i) {
+            text_char(out, ',');
+        }
+        canonical_write(out, message);
+        if (has_breakpoint(message)) {
+            o->breakpoint_to = out->len;
+        }
+    }
+    text_char(out, ']');
+    o->messages_to = out->len;
+}
+
+static struct outline write_body(struct text *out, const json_t *body,
+                                 const char *project)
+{
+    struct outline o = {.scope = mix_bytes(0, project, strlen(project))};
+    const char **keys;
+    size_t n = canonical_keys(body, &keys);
+    text_clear(out);
+    text_char(out, '{');
+    for (size_t i = 0; i < n; i++) {
+        if (i) {
+            text_char(out, ',');
+        }
+        text_json(out, keys[i], strlen(keys[i]));
+        text_char(out, ':');
+        size_t from = out->len;
+        if (!strcmp(keys[i], "messages")) {
+            write_messages(out, json_object_get(body, keys[i]), &o);
+        } else {
+            canonical_write(out, json_object_get(body, keys[i]));
+        }
+        if (divides_the_cache(keys[i])) {
+            o.scope = mix_bytes(mix_bytes(o.scope, keys[i], strlen(keys[i])),
+                                out->data + from, out->len - from);
+        }
+        if (!strcmp(keys[i], "tools") || !strcmp(keys[i], "functions")) {
+            o.tools_bytes += out->len - from;
+        }
+    }
+    text_char(out, '}');
+    free(keys);
+    return o;
+}
+
+/* OpenAI, Prompt caching: explicit mode caches up to a breakpoint, or nothing. */
+static size_t cacheable_bytes(const json_t *body, const struct outline *o)
+{
+    const json_t *options = json_object_get(body, "prompt_cache_options");
+    const char *mode = json_string_value(json_object_get(options, "mode"));
+    if (mode && !strcmp(mode, "explicit")) {
+        return o->breakpoint_to ? o->breakpoint_to - o->messages_from : 0;
+    }
+    return o->messages_to - o->messages_from;
+}
+
+static void find_steps(struct ask *a, const struct outline *o, size_t bytes)
+{
+    const char *at = a->canonical.data + o->messages_from;
+    size_t first = (size_t)ASK_CACHE_MIN_TOKENS * ASK_BYTES_PER_TOKEN;
+    size_t step = (size_t)ASK_CACHE_STEP_TOKENS * ASK_BYTES_PER_TOKEN;
+    uint32_t n = bytes < first ? 0 : (uint32_t)((bytes - first) / step + 1);
+    if (n > a->steps_cap) {
+        a->steps = must_realloc(a->steps, n, sizeof *a->steps);
+        a->steps_cap = n;
+    }
+    uint64_t hash = o->scope;
+    for (uint32_t i = 0; i < n; i++) {
+        size_t length = i ? step : first;
+        hash = mix_bytes(hash, at, length);
+        at += length;
+        a->steps[i] = hash;
+    }
+    a->facts.n_steps = n;
+}
+
+static int64_t count_tokens(const json_t *body, const struct outline *o)
+{
+    int64_t bytes = (int64_t)(o->messages_to - o->messages_from);
+    int64_t messages = (int64_t)json_array_size(json_object_get(body, "messages"));
+    int64_t tokens = 3 + (bytes + (int64_t)o->tools_bytes + ASK_BYTES_PER_TOKEN - 1) /
+                             ASK_BYTES_PER_TOKEN;
+    int64_t most = bytes + 8 * messages + 3;
+    return tokens < most ? tokens : most;
+}
+
+static void take_prints(struct ask *a, const struct outline *o, const char *project)
+{
+    unsigned char hash[SHA256_DIGEST_LENGTH];
+    SHA256((const unsigned char *)a->canonical.data + o->messages_from,
+           o->messages_to - o->messages_from, a->facts.digest);
+    text_put(&a->canonical, project);
+    SHA256((const unsigned char *)a->canonical.data, a->canonical.len, hash);
+    memcpy(a->facts.body_print, hash, sizeof a->facts.body_print);
+}
+
+static bool wants_json(const json_t *body)
+{
+    const json_t *format = json_object_get(body, "response_format");
+    const char *type = json_string_value(json_object_get(format, "type"));
+    return type && !strncmp(type, "json", 4);
+}
+
+int ask_read(struct ask *a, const json_t *body, const char *project, struct problem *p)
+{
+    int row = 0;
+    int64_t limit = -1;
+    if (ask_check(body, p, &row, &limit) < 0) {
+        return -1;
+    }
+    const struct price_row *price = price_row(row);
+    const json_t *n = json_object_get(body, "n");
+    const char *tier = json_string_value(json_object_get(body, "service_tier"));
+    a->facts = (struct ask_facts){
+        .row = row,
+        .limit_tokens = limit,
+        .choices = json_is_integer(n) ? (int32_t)json_integer_value(n) : 1,
+        .json_answer = wants_json(body),
+        .flex = tier && !strcmp(tier, "flex"),
+    };
+    struct outline o = write_body(&a->canonical, body, project);
+    find_steps(a, &o, cacheable_bytes(body, &o));
+    a->facts.prompt_tokens = count_tokens(body, &o);
+    if (a->facts.prompt_tokens > price->context_tokens) {
+        return problem_set(
+            p, 400, "messages", "context_length_exceeded",
+            "This model's maximum context length is %lld tokens. However, "
+            "your messages resulted in %lld tokens. Please reduce the length "
+            "of the messages.",
+            (long long)price->context_tokens, (long long)a->facts.prompt_tokens);
+    }
+    take_prints(a, &o, project);
+    return 0;
+}
+
+void ask_done(struct ask *a)
+{
+    free(a->steps);
+    text_done(&a->canonical);
+    *a = (struct ask){0};
+}

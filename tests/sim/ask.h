@@ -1,0 +1,50 @@
+/*
+ * An ask: what one chat completion request asks for, checked and boiled down to the facts
+ * that an answer, the prompt cache and the invoice need. The request itself is not kept.
+ *
+ * Both lanes use it: a plain request is read and answered at once; a batch line is read
+ * while the batch is validated, and its facts wait on disk until the line's turn comes.
+ *
+ * Tokens are an estimate that never exceeds the bytes of the messages: canonical bytes / 4.
+ * Prefix steps: step i is a hash of everything a prompt cache compares (model, tools, output
+ * format, cache key, effort ...) and of the first 1024 + 128 i tokens.
+ */
+#ifndef SIM_ASK_H
+#define SIM_ASK_H
+
+#include "tests/sim/problem.h"
+
+#include <jansson.h>
+
+enum {
+    ASK_CACHE_MIN_TOKENS =
+        1024, /* OpenAI, Prompt caching: shorter prompts are not cached */
+    ASK_CACHE_STEP_TOKENS = 128,
+    ASK_BYTES_PER_TOKEN = 4,
+    ASK_CHOICES_MAX = 128,
+};
+
+struct ask_facts {
+    unsigned char digest[32];     /* SHA-256 of the canonical messages */
+    unsigned char body_print[16]; /* of the project and the canonical body */
+    int64_t prompt_tokens;
+    int64_t limit_tokens; /* max_completion_tokens; -1: none given */
+    int32_t row;          /* in the price table */
+    int32_t choices;
+    uint32_t n_steps;
+    bool json_answer;
+    bool flex;
+};
+
+struct ask {
+    struct ask_facts facts;
+    uint64_t *steps; /* facts.n_steps of them */
+    size_t steps_cap;
+    struct text canonical;
+};
+
+/* Reads a request body; *a may be reused. 0, or -1 with *p filled. */
+int ask_read(struct ask *a, const json_t *body, const char *project, struct problem *p);
+void ask_done(struct ask *a);
+
+#endif

@@ -1,0 +1,20 @@
+/*
+ * The HTTP server: connections, bodies, delays. At most 1,024 connections on two threads; a
+ * delayed reply holds its connection but no thread.
+ */
+#ifndef SIM_SERVER_H
+#define SIM_SERVER_H
+
+#include "tests/sim/sim.h"
+
+struct server;
+
+/* Listens on options.listen; NULL with a message in *ret_why. */
+struct server *server_start(struct sim *sim, struct text *ret_why);
+
+/* Answers what has been asked and closes. */
+struct server *server_stop(struct server *s);
+
+int server_port(const struct server *s);
+
+#endif
