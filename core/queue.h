@@ -132,6 +132,8 @@ int queue_pause(struct queue_feed *f, const char *topic, uint32_t partition,
 int queue_resume(struct queue_feed *f, const char *topic, uint32_t partition);
 /* Lowest unacked offset of a topic (its end when all are acked). */
 int queue_low(struct queue_feed *f, const char *topic, uint32_t partition, uint64_t *ret);
+/* Was that record acknowledged, in a committed transaction: 1 yes (also when it was trimmed), 0 no. */
+int queue_acked(struct queue_feed *f, const struct queue_at *at, struct err *err);
 struct queue_feed *queue_feed_close(struct queue_feed *f);
 
 /* ---- reading beside the owner ---- */

@@ -301,3 +301,20 @@ int queue_low(struct queue_feed *f, const char *topic, uint32_t partition, uint6
     *ret = row.low;
     return 0;
 }
+
+int queue_acked(struct queue_feed *f, const struct queue_at *at, struct err *err)
+{
+    struct topic_row row;
+    uint64_t unacked = 0;
+    int r = read_begin(f->cursor, err);
+    if (r < 0) {
+        return r;
+    }
+    int rc = store_topic(&f->q->store, f->cursor->txn, at->topic, &row);
+    if (rc == 0) {
+        rc = ack_skip(&f->q->store, f->cursor->txn, &row, at->offset, &unacked);
+    }
+    r = rc ? read_error(f->cursor, rc, err) : unacked != at->offset;
+    read_end(f->cursor);
+    return r;
+}
