@@ -202,11 +202,11 @@ static void answer_line(struct batch_work *w, struct plan_line *line, int64_t st
     w->completed++;
 }
 
-void batch_work_run(struct batch_work *w, int64_t upto, int n)
+void batch_work_run(struct batch_work *w, int64_t goal, int n)
 {
     struct text out = {0};
     struct plan_line line;
-    for (int i = 0; i < n && w->done < upto && !w->is_broken; i++) {
+    for (int i = 0; i < n && w->done < goal && !w->is_broken; i++) {
         if (plan_next(w->plan, &line) <= 0) {
             w->is_broken = true;
             break;

@@ -46,8 +46,8 @@ void batch_work_start(struct batch_work *w, int64_t now_us);
 int64_t batch_work_due(const struct batch_work *w, int64_t now_us);
 int64_t batch_work_next_us(const struct batch_work *w);
 
-/* Runs lines until `upto` are done, at most n of them. */
-void batch_work_run(struct batch_work *w, int64_t upto, int n);
+/* Runs lines until `goal` are done, at most n of them. */
+void batch_work_run(struct batch_work *w, int64_t goal, int n);
 
 /* The rest of the lines as error lines with this code. */
 void batch_work_give_up(struct batch_work *w, const char *code, const char *message);

@@ -33,12 +33,13 @@ static enum batch_state state_of(struct sim *sim, const struct batch *b)
     return state;
 }
 
-/* Moves the batch, unless a client moved it first, with what its work has come to. */
-static void move(struct sim *sim, struct batch *b, enum batch_state to)
+/* Moves the batch, unless a client moved it first, with what its work has come to. `at` is
+ * the moment on the batch's schedule: a busy machine makes the simulator late, not the batch. */
+static void move(struct sim *sim, struct batch *b, enum batch_state to, int64_t at)
 {
     const struct batch_work *w = b->work;
     batch_list_lock(sim->batches);
-    bool moved = batch_move(b, to, clock_sim_us(&sim->clock));
+    bool moved = batch_move(b, to, at);
     if (moved && batch_is_final(to) && w) {
         copy_string(b->output_file_id, sizeof b->output_file_id, w->output_file_id);
         copy_string(b->error_file_id, sizeof b->error_file_id, w->error_file_id);
@@ -59,12 +60,17 @@ static void show_progress(struct sim *sim, struct batch *b)
     batch_list_unlock(sim->batches);
 }
 
+static int64_t validated_us(const struct sim *sim, const struct batch *b)
+{
+    return b->at_us[BATCH_VALIDATING] + seconds_us(sim->options.validate_s);
+}
+
 static void fail(struct sim *sim, struct batch *b, const char *code, const char *message)
 {
     batch_list_lock(sim->batches);
     batch_errors_add(&b->errors, 0, code, message);
     batch_list_unlock(sim->batches);
-    move(sim, b, BATCH_FAILED);
+    move(sim, b, BATCH_FAILED, validated_us(sim, b));
 }
 
 /* Counts the tokens of a checked batch as enqueued, or says that they are too many. */
@@ -92,7 +98,7 @@ static void judge(struct sim *sim, struct batch *b)
         batch_list_lock(sim->batches);
         b->errors = *intake_errors(in);
         batch_list_unlock(sim->batches);
-        move(sim, b, BATCH_FAILED);
+        move(sim, b, BATCH_FAILED, validated_us(sim, b));
     } else if (intake_lines(in) == 0) {
         fail(
             sim, b, "empty_file",
@@ -112,15 +118,15 @@ static void judge(struct sim *sim, struct batch *b)
         fail(sim, b, "token_limit_exceeded", why.data);
         text_done(&why);
     } else {
-        move(sim, b, BATCH_IN_PROGRESS);
-        batch_work_start(b->work, clock_sim_us(&sim->clock));
+        move(sim, b, BATCH_IN_PROGRESS, validated_us(sim, b));
+        batch_work_start(b->work, validated_us(sim, b));
     }
 }
 
 /* Each step returns the simulated time of the next one; 0: at once. */
 static int64_t step_validating(struct sim *sim, struct batch *b, int64_t now)
 {
-    int64_t ready = b->at_us[BATCH_VALIDATING] + seconds_us(sim->options.validate_s);
+    int64_t ready = validated_us(sim, b);
     const char *why;
     if (now < ready) {
         return ready;
@@ -156,55 +162,58 @@ static void expire(struct sim *sim, struct batch *b)
         "This request could not be executed before the completion window expired.");
     batch_work_publish(b->work);
     show_progress(sim, b);
-    move(sim, b, BATCH_EXPIRED);
+    move(sim, b, BATCH_EXPIRED, b->expires_us);
 }
 
-/* All lines that may run have run: what now? */
+/* Fault `expire`: the window ends now. */
+static void expire_now(struct sim *sim, struct batch *b, int64_t now)
+{
+    batch_list_lock(sim->batches);
+    b->expires_us = now;
+    batch_list_unlock(sim->batches);
+    expire(sim, b);
+}
+
+/* When the batch is done, if its window lasts so long. */
+static int64_t end_us(const struct batch *b)
+{
+    int64_t stall = b->fault.what == DO_STALL ? seconds_us(b->fault.seconds) : 0;
+    return b->work->started_us + b->work->duration_us + stall;
+}
+
+/* No more lines are due before `now`, which is not after the end of the window. */
 static int64_t wind_up(struct sim *sim, struct batch *b, int64_t now)
 {
     struct batch_work *w = b->work;
-    if (b->fault.what == DO_EXPIRE) {
-        batch_list_lock(sim->batches);
-        b->expires_us = now;
-        batch_list_unlock(sim->batches);
+    bool is_out = w->done == lines_allowed(b);
+    if (is_out && b->fault.what == DO_EXPIRE) {
+        expire_now(sim, b, now);
+    } else if (is_out && b->fault.what == DO_CANCEL) {
+        move(sim, b, BATCH_CANCELLING, now);
+    } else if (w->done == w->lines && now >= end_us(b)) {
+        move(sim, b, BATCH_FINALIZING, end_us(b));
+    } else if (now >= b->expires_us || w->is_broken) {
         expire(sim, b);
-        return 0;
+    } else {
+        int64_t next = w->done < w->lines ? batch_work_next_us(w) : end_us(b);
+        return next < b->expires_us ? next : b->expires_us;
     }
-    if (b->fault.what == DO_CANCEL) {
-        move(sim, b, BATCH_CANCELLING);
-        return 0;
-    }
-    int64_t end = w->started_us + w->duration_us;
-    if (b->fault.what == DO_STALL) {
-        end += seconds_us(b->fault.seconds);
-    }
-    if (now < end) {
-        return end < b->expires_us ? end : b->expires_us;
-    }
-    move(sim, b, BATCH_FINALIZING);
     return 0;
 }
 
 static int64_t step_in_progress(struct sim *sim, struct batch *b, int64_t now)
 {
     struct batch_work *w = b->work;
+    int64_t until = now < b->expires_us ? now : b->expires_us;
+    int64_t due = batch_work_due(w, until);
     int64_t allowed = lines_allowed(b);
-    int64_t due = batch_work_due(w, now);
     due = due < allowed ? due : allowed;
-    if (now >= b->expires_us || w->is_broken) {
-        expire(sim, b);
-        return 0;
-    }
-    if (w->done < due) {
+    if (w->done < due && !w->is_broken) {
         batch_work_run(w, due, SLICE_LINES);
         show_progress(sim, b);
         return 0;
     }
-    if (w->done < allowed) {
-        int64_t next = batch_work_next_us(w);
-        return next < b->expires_us ? next : b->expires_us;
-    }
-    return wind_up(sim, b, now);
+    return wind_up(sim, b, until);
 }
 
 static int64_t step_finalizing(struct sim *sim, struct batch *b, int64_t now)
@@ -216,7 +225,7 @@ static int64_t step_finalizing(struct sim *sim, struct batch *b, int64_t now)
     if (now < ready) {
         return ready;
     }
-    move(sim, b, BATCH_COMPLETED);
+    move(sim, b, BATCH_COMPLETED, ready);
     return 0;
 }
 
@@ -234,7 +243,7 @@ static int64_t step_cancelling(struct sim *sim, struct batch *b, int64_t now)
     if (now < ready) {
         return ready;
     }
-    move(sim, b, BATCH_CANCELLED);
+    move(sim, b, BATCH_CANCELLED, ready);
     return 0;
 }
 

@@ -87,16 +87,16 @@ static void add_headers(struct MHD_Response *to, const struct reply *r)
 /* A body that ends too early: MHD hangs up when the reader says so. */
 struct cut_body {
     struct reply reply;
-    uint64_t upto;
+    uint64_t end;
 };
 
 static ssize_t cut_read(void *cls, uint64_t at, char *buf, size_t max)
 {
     struct cut_body *c = cls;
-    if (at >= c->upto) {
+    if (at >= c->end) {
         return MHD_CONTENT_READER_END_WITH_ERROR;
     }
-    size_t n = c->upto - at < max ? (size_t)(c->upto - at) : max;
+    size_t n = c->end - at < max ? (size_t)(c->end - at) : max;
     if (c->reply.fd >= 0) {
         ssize_t got = pread(c->reply.fd, buf, n, (off_t)at);
         return got > 0 ? got : MHD_CONTENT_READER_END_WITH_ERROR;
@@ -118,7 +118,7 @@ static struct MHD_Response *make_cut(struct reply *r)
     struct cut_body *c = must_calloc(1, sizeof *c);
     c->reply = *r;
     uint64_t size = r->fd >= 0 ? (uint64_t)r->fd_bytes : r->body.len;
-    c->upto = (uint64_t)r->cut_bytes < size ? (uint64_t)r->cut_bytes : size;
+    c->end = (uint64_t)r->cut_bytes < size ? (uint64_t)r->cut_bytes : size;
     r->body = (struct text){0};
     r->fd = -1;
     return MHD_create_response_from_callback(size, BLOCK_BYTES, cut_read, c, cut_free);
