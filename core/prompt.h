@@ -15,11 +15,14 @@
  *       safety_identifier, stream (false), store, prompt_cache_key, prompt_cache_options,
  *       prompt_cache_retention and cache breakpoints of content parts.
  *
- * The chain: h_0 over model, and everything that splits a provider's prompt cache (tools,
- * tool_choice, response_format, reasoning_effort, verbosity, service_tier, prompt_cache_key);
- * then one link per message prefix: h_j over h_(j-1) and the canonical message j. A link's
- * length is the bytes of prompt text up to there. At most PROMPT_CHAIN_MAX links: the first
- * ones; the last message is never a link of its own. The root is the first link.
+ * The chain: one hash goes over model and everything that splits a provider's prompt cache
+ * (tools, tool_choice, functions, function_call, response_format, reasoning_effort, verbosity,
+ * service_tier, prompt_cache_key; OpenAI, Prompt caching), then over the canonical messages one
+ * by one; link j is that hash after message j. The last message is what a call asks and never in
+ * a link, so requests with the same beginning meet in the root, chain[0], which covers the
+ * settings and the first message. A request of one message has a root of its settings alone. At
+ * most PROMPT_CHAIN_MAX links, the first ones. A link's length is the canonical bytes of tools,
+ * functions, response_format and messages up to there.
  */
 #ifndef OFFPEAK_CORE_PROMPT_H
 #define OFFPEAK_CORE_PROMPT_H
@@ -28,7 +31,7 @@
 #include "core/err.h"
 #include "core/hash.h"
 
-#define PROMPT_NP "1" /* raise it when a rule above or the Unicode version changes */
+#define PROMPT_NP        "1" /* raise it when a rule above or the Unicode version changes */
 #define PROMPT_CHAIN_MAX 8
 #define PROMPT_MODEL_MAX 64
 
@@ -42,21 +45,23 @@ struct prompt_link {
 struct prompt {
     struct digest canonical;
     struct prompt_link chain[PROMPT_CHAIN_MAX];
-    unsigned chain_len;              /* at least 1 */
+    unsigned chain_len; /* at least 1 */
     char model[PROMPT_MODEL_MAX + 1];
     uint64_t body_bytes;
     uint64_t messages;
-    bool text_only;                  /* no image, audio or file part */
+    bool text_only; /* no image, audio or file part, no web search */
     bool has_output_limit;
-    uint64_t output_limit;           /* max_completion_tokens or max_tokens */
-    uint64_t choices;                /* n, default 1 */
-    bool deterministic;              /* temperature is exactly 0 */
+    uint64_t output_limit; /* the higher of max_completion_tokens and max_tokens */
+    uint64_t choices;      /* n, default 1 */
+    bool deterministic;    /* temperature is exactly 0 */
     bool stream;
-    bool asks_other_tier;            /* service_tier other than auto, default */
+    bool asks_other_tier; /* service_tier other than auto, default */
 };
 
-/* `body` passed jtext_check. ERR_INPUT names the field that is missing or wrong. */
-int prompt_read(struct span body, enum prompt_level level, struct prompt *ret, struct err *err);
+/* `body` passed jtext_check. ERR_INPUT names the field that is missing or wrong; a number beyond
+ * 1e400 in any field is one. Needs memory for the members of the objects it is in, 16 bytes each. */
+int prompt_read(struct span body, enum prompt_level level, struct prompt *ret,
+                struct err *err);
 
 /* The cache key: SHA-256 over scope (a team), origin (of the base URL), url path, PROMPT_NP and
  * level, and the canonical request. */
