@@ -32,6 +32,7 @@ enum call_state { CALL_PLANNED, CALL_BATCHED, CALL_SETTLING };
 struct call {
     struct digest key;
     struct call *hash_next;
+    struct call *all_next, **all_at; /* list of every call in the table */
     struct job *jobs, **jobs_tail; /* leader first */
     uint32_t jobs_len;
     enum call_state state;
@@ -53,10 +54,12 @@ struct call_table *call_table_destroy(struct call_table *t); /* frees every call
 
 /* Makes a call for the job at `at` with its release; returns NULL when out of memory. */
 struct call *call_new(struct call_table *t, const struct release *r, uint64_t at);
-/* The joinable call with that key, or NULL. */
+/* The joinable call with that key, or NULL. Of several with one key (joiners that were freed
+ * as calls of their own) it is the one that was there first. */
 struct call *call_find(struct call_table *t, const struct digest *key);
 int call_join(struct call_table *t, struct call *c, uint64_t at);
-/* True when the job at that `ready` offset is in some call already (a replayed member). */
+/* True when the job at that `ready` offset is in some call already (a replayed member), or was
+ * popped and not freed yet. */
 bool call_has_job(const struct call_table *t, uint64_t at);
 struct job *call_pop_job(struct call_table *t, struct call *c); /* caller frees with call_job_free */
 void call_job_free(struct call_table *t, struct job *j);

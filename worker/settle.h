@@ -3,20 +3,26 @@
  *
  * Everything a job's end needs goes into one commit: its result, its spend record, its ack, and
  * (for a paid answer that may be reused) the stored answer. Work is cut into slices of 1,000
- * records or 4 MiB; one commit is in flight at a time; what comes meanwhile waits in a bounded
- * list. When settle_room says no, the caller stops feeding (collect stops reading its file,
- * intake stops asking for messages) until the on_room callback.
+ * records or 4 MiB; one commit is in flight at a time; the next slice is filled meanwhile. When
+ * settle_room says no, the caller stops feeding (collect stops reading its file, intake stops
+ * asking for messages) until the on_room callback. One call after a yes is always accepted,
+ * whatever its size; records are built during the call, so spans may die after it.
  *
  * Joiners follow their leader: once the leader's slice is committed they are settled as hits
  * of the stored answer, in slices of their own. When the answer may not be reused (refused,
  * truncated, filtered, not reusable by the job's own word) each joiner is handed back through
  * on_replan as a call of its own; a deterministic refusal (4xx) ends them all alike.
+ *
+ * A result that does not fit into the store ends its own job as failed, with its charge; its
+ * neighbours never notice. The settle_ functions return 0, or -1 when the process must stop:
+ * then on_failed has been called, once, with what happened.
  */
 #ifndef OFFPEAK_WORKER_SETTLE_H
 #define OFFPEAK_WORKER_SETTLE_H
 
 #include "core/err.h"
 #include "core/record.h"
+#include "worker/answers.h"
 #include "worker/call.h"
 
 struct settle;
@@ -39,7 +45,7 @@ struct answer {
 /* Where the answer came from, for the spend record. */
 struct origin {
     const char *batch;        /* provider's batch id */
-    const char *account;      /* fingerprint */
+    const char *account;      /* fingerprint; NULL: the one settle was made for */
 };
 
 struct settle_conf {
@@ -49,17 +55,27 @@ struct settle_conf {
     struct call_table *calls;
     const struct price_book *prices;
     const char *provider;     /* "openai" */
+    const char *account;      /* fingerprint */
     int64_t cache_ttl_ms;
     void (*on_room)(void *ctx);
+    /* The leader's records are committed; the call is freed after this, or when its joiners
+     * are settled. batch and index are as the lane left them. */
+    void (*on_committed)(void *ctx, struct call *c);
     void (*on_replan)(void *ctx, struct call *c);  /* a joiner that must be asked on its own */
     void (*on_failed)(void *ctx, const struct err *err); /* a commit failed: the process must stop */
     void *ctx;
+};
+
+/* Jobs settled since the start. */
+struct settle_counts {
+    uint64_t paid, hits, joined, failed, rejected, cancelled;
 };
 
 int settle_create(struct settle **ret, const struct settle_conf *conf, struct err *err);
 struct settle *settle_destroy(struct settle *s);
 bool settle_room(const struct settle *s);
 bool settle_idle(const struct settle *s); /* nothing waiting, nothing in flight */
+void settle_counts(const struct settle *s, struct settle_counts *ret);
 
 /* The call is settle's from here on (CALL_SETTLING); it frees it after the last job. */
 int settle_answer(struct settle *s, struct call *c, const struct answer *a, const struct origin *o);
@@ -72,7 +88,6 @@ int settle_in_doubt(struct settle *s, struct call *c, const char *why, const str
 
 /* From intake: one job that needs no call. */
 int settle_verdict(struct settle *s, uint64_t at, const struct release *r); /* rejected, cancelled */
-struct stored_answer;
 int settle_hit(struct settle *s, uint64_t at, const struct release *r, const struct stored_answer *a);
 /* Acknowledge a record that is no job (flush) or a repeat. */
 int settle_ack(struct settle *s, uint64_t at);

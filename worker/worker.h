@@ -41,7 +41,8 @@ struct worker_conf {
 struct worker_status {
     struct lane_status lane;
     uint32_t calls, jobs;        /* in flight */
-    uint64_t hits, joined, paid, failed, rejected; /* jobs settled since the start */
+    uint64_t hits, joined, paid, failed, rejected, cancelled; /* jobs settled since the start */
+    uint64_t repeats;            /* records seen before: acknowledged, no job */
     bool idle;                   /* nothing unsettled anywhere in the worker */
 };
 

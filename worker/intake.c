@@ -1,0 +1,257 @@
+#include "worker/intake.h"
+
+#include "core/loop.h"
+#include "worker/repeats.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+#define INTAKE_STEP 500 /* records taken in one turn */
+
+struct intake {
+    struct intake_conf conf;
+    struct queue_cursor *answers;
+    struct loop_timer *again; /* more is waiting than one turn takes */
+    struct repeats *repeats;
+    uint64_t repeated;
+    bool started, failed, dry;
+
+    /* Until the end that `ready` had at the start, what was acknowledged is read beside the
+     * feed: it decides what is a repeat. */
+    struct queue_cursor *past;
+    uint64_t past_next, past_end;
+};
+
+static int fail(struct intake *in, const struct err *err)
+{
+    if (!in->failed) {
+        in->failed = true;
+        in->conf.on_failed(in->conf.ctx, err);
+    }
+    return -1;
+}
+
+/* ---- repeats ---- */
+
+/* Looks at what stands between the records the feed gave: all of it is acknowledged. */
+static int see_past(struct intake *in, uint64_t before, struct err *err)
+{
+    while (in->past && in->past_next < MIN_OF(before, in->past_end)) {
+        struct queue_msg msg;
+        struct release r;
+        int rc = queue_read(in->past, &msg, err);
+        if (rc < 0) {
+            return rc;
+        }
+        in->past_next = rc ? msg.at.offset + 1 : before;
+        if (rc && msg.at.offset < before && release_decode(msg.headers, &r) == 0 &&
+            r.verdict != VERDICT_FLUSH) {
+            repeats_see(in->repeats, span_str(r.job));
+        }
+    }
+    if (in->past && before >= in->past_end) {
+        in->past = queue_cursor_close(in->past);
+    }
+    return 0;
+}
+
+static int is_repeat(struct intake *in, const struct release *r, uint64_t at,
+                     struct err *err)
+{
+    int rc = see_past(in, at, err);
+    if (rc < 0) {
+        return rc;
+    }
+    rc = repeats_see(in->repeats, span_str(r->job));
+    if (rc < 0) {
+        return err_set(err, ERR_FAIL, "could not take job '%s': %s", r->job,
+                       "its id is not readable, or there are too many queues");
+    }
+    return rc;
+}
+
+/* ---- one record ---- */
+
+static int no_memory(struct err *err)
+{
+    return err_set(err, ERR_FAIL, "could not take a job: out of memory");
+}
+
+static int refuse_stream(struct intake *in, uint64_t at, struct release *r)
+{
+    r->verdict = VERDICT_REJECTED;
+    snprintf(r->why, sizeof(r->why),
+             "too_many_models: this worker has seen 1,024 models already; restart it");
+    return settle_verdict(in->conf.settle, at, r);
+}
+
+static int new_call(struct intake *in, uint64_t at, struct release *r, struct err *err)
+{
+    uint16_t stream;
+    if (call_stream(in->conf.calls, r->path, r->model, &stream) < 0) {
+        return refuse_stream(in, at, r);
+    }
+    struct call *c = call_new(in->conf.calls, r, at);
+    return c ? plan_add(in->conf.plan, c, err) : no_memory(err);
+}
+
+static int run_reusable(struct intake *in, uint64_t at, struct release *r,
+                        struct err *err)
+{
+    struct stored_answer stored;
+    const struct answer_want want = {
+        .now_ms = loop_wall_ms(in->conf.loop),
+        .fresh_ms = r->fresh ? r->fresh_ms : INT64_MIN,
+    };
+    int rc = answer_get(in->answers, &r->key, &want, &stored, err);
+    if (rc != 0) {
+        return rc < 0 ? rc : settle_hit(in->conf.settle, at, r, &stored);
+    }
+    struct call *c = call_find(in->conf.calls, &r->key);
+    if (c) {
+        return call_join(in->conf.calls, c, at) < 0 ? no_memory(err) : 0;
+    }
+    return new_call(in, at, r, err);
+}
+
+static int take_job(struct intake *in, uint64_t at, struct release *r, struct err *err)
+{
+    int rc = is_repeat(in, r, at, err);
+    if (rc != 0) {
+        in->repeated += rc > 0;
+        return rc < 0 ? rc : settle_ack(in->conf.settle, at);
+    }
+    if (call_has_job(in->conf.calls, at)) {
+        return 0;
+    }
+    if (r->verdict != VERDICT_RUN) {
+        return settle_verdict(in->conf.settle, at, r);
+    }
+    return r->reusable ? run_reusable(in, at, r, err) : new_call(in, at, r, err);
+}
+
+static int take(struct intake *in, const struct queue_msg *msg, struct err *err)
+{
+    struct release r;
+    uint64_t at = msg->at.offset;
+    if (release_decode(msg->headers, &r) < 0) {
+        return err_set(err, ERR_VERSION, "could not read record %llu of '%s': %s",
+                       (unsigned long long)at, TOPIC_READY, "another version wrote it");
+    }
+    if (r.verdict != VERDICT_FLUSH) {
+        return take_job(in, at, &r, err);
+    }
+    int rc = plan_flush(in->conf.plan, err);
+    return rc < 0 ? rc : settle_ack(in->conf.settle, at);
+}
+
+/* ---- the feed ---- */
+
+static bool has_room(const struct intake *in)
+{
+    return settle_room(in->conf.settle) &&
+           call_job_count(in->conf.calls) < INTAKE_JOBS_MAX;
+}
+
+static void pull(void *ctx)
+{
+    struct intake *in = ctx;
+    struct err err = {0};
+    int taken = 0;
+    if (!in->started || in->failed) {
+        return;
+    }
+    for (; taken < INTAKE_STEP && has_room(in); taken++) {
+        struct queue_msg msg;
+        int rc = queue_next(in->conf.feed, &msg, &err);
+        in->dry = rc == 0;
+        if (rc > 0) {
+            rc = take(in, &msg, &err);
+        }
+        if (rc < 0) {
+            if (!err.msg[0]) { /* settle has reported it already */
+                in->failed = true;
+                return;
+            }
+            fail(in, &err);
+            return;
+        }
+        if (in->dry) {
+            return;
+        }
+    }
+    if (taken == INTAKE_STEP) {
+        loop_timer_start(in->again, 0);
+    }
+}
+
+void intake_wake(struct intake *in)
+{
+    if (in->started && !in->failed) {
+        in->dry = false;
+        loop_timer_start(in->again, 0);
+    }
+}
+
+/* ---- life ---- */
+
+int intake_start(struct intake *in, struct err *err)
+{
+    uint64_t low = 0, first = 0;
+    int rc = queue_bounds(in->past, TOPIC_READY, 0, &first, &in->past_end, err);
+    if (rc < 0) {
+        return rc;
+    }
+    if (rc > 0 && queue_low(in->conf.feed, TOPIC_READY, 0, &low) < 0) {
+        return err_set(err, ERR_FAIL, "could not read '%s'", TOPIC_READY);
+    }
+    in->past_next = MAX_OF(low, first);
+    queue_read_topic(in->past, TOPIC_READY, 0, in->past_next);
+    in->started = true;
+    intake_wake(in);
+    return 0;
+}
+
+int intake_create(struct intake **ret, const struct intake_conf *conf, struct err *err)
+{
+    struct intake *in = calloc(1, sizeof(*in));
+    if (in) {
+        in->conf = *conf;
+        in->repeats = repeats_create();
+    }
+    if (!in || !in->repeats || loop_timer_create(conf->loop, pull, in, &in->again) < 0) {
+        intake_destroy(in);
+        return err_set(err, ERR_FAIL, "could not create the intake: out of memory");
+    }
+    int rc = queue_cursor_open(conf->queue, &in->answers, err);
+    if (rc >= 0) {
+        rc = queue_cursor_open(conf->queue, &in->past, err);
+    }
+    if (rc < 0) {
+        intake_destroy(in);
+        return rc;
+    }
+    *ret = in;
+    return 0;
+}
+
+bool intake_idle(const struct intake *in)
+{
+    return in->started && in->dry;
+}
+
+uint64_t intake_repeats(const struct intake *in)
+{
+    return in->repeated;
+}
+
+struct intake *intake_destroy(struct intake *in)
+{
+    if (in) {
+        queue_cursor_close(in->answers);
+        queue_cursor_close(in->past);
+        repeats_destroy(in->repeats);
+        loop_timer_destroy(in->again);
+        free(in);
+    }
+    return NULL;
+}

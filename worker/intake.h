@@ -1,0 +1,43 @@
+/*
+ * intake.h - what becomes of each released job: hit, join, a call of its own, or an end.
+ *
+ * Takes records of `ready` from the feed while settle has room and the call table is below its
+ * bound, a bounded number per turn. In order: a flush seals every stream; a repeat is
+ * acknowledged and counted; a replayed member of a journaled batch is skipped, its call knows
+ * it already; rejected and cancelled jobs end; a stored answer that counts is a hit; an equal
+ * call under way is joined; all else is a new call and goes to the plan.
+ *
+ * Made before recovery, started after it (intake_start), woken by intake_wake whenever records,
+ * room or free calls may have come.
+ */
+#ifndef OFFPEAK_WORKER_INTAKE_H
+#define OFFPEAK_WORKER_INTAKE_H
+
+#include "core/err.h"
+#include "worker/plan.h"
+#include "worker/settle.h"
+
+/* The scheduler's flow cap is the bound that counts; this one stops a misconfigured one. */
+#define INTAKE_JOBS_MAX 1000000
+
+struct intake;
+
+struct intake_conf {
+    struct loop *loop;
+    struct queue *queue;
+    struct queue_feed *feed; /* of `ready` */
+    struct call_table *calls;
+    struct settle *settle;
+    struct plan *plan;
+    void (*on_failed)(void *ctx, const struct err *err); /* the process must stop */
+    void *ctx;
+};
+
+int intake_create(struct intake **ret, const struct intake_conf *conf, struct err *err);
+int intake_start(struct intake *in, struct err *err);
+void intake_wake(struct intake *in);       /* no effect before intake_start */
+bool intake_idle(const struct intake *in); /* started, and the feed had nothing more */
+uint64_t intake_repeats(const struct intake *in);
+struct intake *intake_destroy(struct intake *in);
+
+#endif

@@ -1,0 +1,110 @@
+#include "worker/repeats.h"
+
+#include <stdlib.h>
+
+struct seen {
+    char *queue; /* "team.feature/partition"; NULL: empty slot */
+    size_t queue_len;
+    uint64_t last; /* jobs offset */
+};
+
+struct repeats {
+    struct seen *slots; /* open addressing, linear probing; nothing is ever removed */
+    size_t size, n;
+};
+
+static size_t slot_of(const struct repeats *r, struct span queue)
+{
+    uint64_t h =
+        0xcbf29ce484222325u; /* FNV-1a: names are ours, nobody picks collisions */
+    for (size_t i = 0; i < queue.n; i++) {
+        h = (h ^ (uint8_t)queue.p[i]) * 0x100000001b3u;
+    }
+    size_t at = (size_t)h & (r->size - 1);
+    while (r->slots[at].queue &&
+           !span_eq(span_of(r->slots[at].queue, r->slots[at].queue_len), queue)) {
+        at = (at + 1) & (r->size - 1);
+    }
+    return at;
+}
+
+static int grow(struct repeats *r)
+{
+    if (r->n * 2 < r->size) {
+        return 0;
+    }
+    struct repeats bigger = {.size = r->size ? r->size * 2 : 64, .n = r->n};
+    bigger.slots = calloc(bigger.size, sizeof(*bigger.slots));
+    if (!bigger.slots) {
+        return -1;
+    }
+    for (size_t i = 0; i < r->size; i++) {
+        const struct seen *s = &r->slots[i];
+        if (s->queue) {
+            bigger.slots[slot_of(&bigger, span_of(s->queue, s->queue_len))] = *s;
+        }
+    }
+    free(r->slots);
+    *r = bigger;
+    return 0;
+}
+
+int repeats_place(struct span id, struct span *ret_queue, uint64_t *ret_offset)
+{
+    const char *ms = id.n ? memrchr(id.p, '/', id.n) : NULL;
+    const char *offset = ms ? memrchr(id.p, '/', (size_t)(ms - id.p)) : NULL;
+    if (!offset ||
+        span_u64(span_of(offset + 1, (size_t)(ms - offset - 1)), ret_offset) < 0) {
+        return -1;
+    }
+    *ret_queue = span_of(id.p, (size_t)(offset - id.p));
+    return 0;
+}
+
+static int remember(struct repeats *r, struct seen *slot, struct span queue,
+                    uint64_t offset)
+{
+    char *name = r->n < REPEATS_QUEUES_MAX ? malloc(queue.n + 1) : NULL;
+    if (!name) {
+        return -1;
+    }
+    memcpy(name, queue.p, queue.n);
+    *slot = (struct seen){.queue = name, .queue_len = queue.n, .last = offset};
+    r->n++;
+    return 0;
+}
+
+int repeats_see(struct repeats *r, struct span job_id)
+{
+    struct span queue;
+    uint64_t offset;
+    if (repeats_place(job_id, &queue, &offset) < 0 || grow(r) < 0) {
+        return -1;
+    }
+    struct seen *slot = &r->slots[slot_of(r, queue)];
+    if (!slot->queue) {
+        return remember(r, slot, queue, offset);
+    }
+    if (offset <= slot->last) {
+        return 1;
+    }
+    slot->last = offset;
+    return 0;
+}
+
+struct repeats *repeats_create(void)
+{
+    return calloc(1, sizeof(struct repeats));
+}
+
+struct repeats *repeats_destroy(struct repeats *r)
+{
+    if (r) {
+        for (size_t i = 0; i < r->size; i++) {
+            free(r->slots[i].queue);
+        }
+        free(r->slots);
+        free(r);
+    }
+    return NULL;
+}

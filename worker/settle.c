@@ -1,0 +1,409 @@
+#include "worker/settle_slice.h"
+
+#include "core/headers.h"
+#include "core/loop.h"
+#include "core/prices.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+#define FOLLOW_STEP     1000               /* joiners settled in one turn */
+#define FAILURE_COPY    ((size_t)64 << 10) /* of a refusal that joiners will get too */
+#define SPEND_BYTES_MAX ((size_t)64 << 10)
+#define ANSWER_BYTES    (ANSWER_BODY_MAX + 4096)
+
+/* ---- the job's own record ---- */
+
+/* Reads the record of a job again; the line is the cursor's until the next fetch. */
+static int fetch(struct settle *s, uint64_t at, struct release *ret,
+                 struct span *ret_line)
+{
+    struct err err = {0};
+    struct queue_msg msg;
+    struct queue_at place = {.topic = TOPIC_READY, .offset = at};
+    int rc = queue_fetch(s->ready, &place, &msg, &err);
+    if (rc > 0 && (!ret || release_decode(msg.headers, ret) == 0)) {
+        *ret_line = msg.value;
+        return 0;
+    }
+    if (rc >= 0) {
+        err_set(&err, ERR_FAIL, "could not settle job %llu of '%s': its record is %s",
+                (unsigned long long)at, TOPIC_READY, rc ? "not readable" : "gone");
+        err_hint(&err, "offpeak doctor");
+    }
+    return settle_stop(s, &err);
+}
+
+static struct pricing pricing_of(const struct settle *s)
+{
+    return (struct pricing){.book = s->conf.prices, .provider = s->conf.provider};
+}
+
+/* ---- leaders ---- */
+
+struct leader {
+    struct call *call;
+    uint64_t at;
+    struct release release;
+    struct span line;
+};
+
+static int take_leader(struct settle *s, struct call *c, struct leader *ret)
+{
+    struct job *j = call_pop_job(s->conf.calls, c);
+    c->state = CALL_SETTLING;
+    ret->call = c;
+    ret->at = j->at;
+    call_job_free(s->conf.calls, j);
+    return fetch(s, ret->at, &ret->release, &ret->line);
+}
+
+static int end_leader(struct settle *s, const struct leader *l, struct outcome *o,
+                      const struct stored_answer *store, struct done *done)
+{
+    struct err err = {0};
+    if (!done) {
+        err_set(&err, ERR_FAIL, "could not settle a job: out of memory");
+        return settle_stop(s, &err);
+    }
+    const struct ending e = {.at = l->at,
+                             .release = &l->release,
+                             .line = l->line,
+                             .outcome = o,
+                             .store = store,
+                             .done = done};
+    return settle_job(s, &e);
+}
+
+static struct done *done_new(struct call *c, enum joiners joiners)
+{
+    struct done *d = calloc(1, sizeof(*d));
+    if (d) {
+        d->call = c;
+        d->joiners = joiners;
+    }
+    return d;
+}
+
+/* Joiners may come until the commit, so the failure is kept until then. */
+static struct done *done_with_failure(struct call *c, const struct answer *a)
+{
+    struct done *d = done_new(c, JOINERS_SAME);
+    if (!d || !c->reusable) {
+        return d;
+    }
+    d->failure = *a;
+    d->failure.body = a->body.n <= FAILURE_COPY ? a->body : SPAN_NONE;
+    d->failure.error = a->error.n <= FAILURE_COPY ? a->error : SPAN_NONE;
+    d->bytes = malloc(d->failure.body.n + d->failure.error.n + 1);
+    if (!d->bytes) {
+        return done_free(d);
+    }
+    struct span *parts[] = {&d->failure.body, &d->failure.error};
+    for (size_t i = 0, at = 0; i < ARRAY_LEN(parts); i++) {
+        if (parts[i]->n) {
+            memcpy(d->bytes + at, parts[i]->p, parts[i]->n);
+            parts[i]->p = d->bytes + at;
+            at += parts[i]->n;
+        }
+    }
+    return d;
+}
+
+static void make_stored(const struct settle *s, const struct release *r,
+                        const struct answer *a, struct stored_answer *ret)
+{
+    int64_t now = loop_wall_ms(s->conf.loop);
+    *ret = (struct stored_answer){
+        .stored_ms = now,
+        .expires_ms = s->conf.cache_ttl_ms > INT64_MAX - now ? INT64_MAX
+                                                             : now + s->conf.cache_ttl_ms,
+        .usage_known = a->usage_known,
+        .usage = a->usage,
+        .body = a->body,
+    };
+    snprintf(ret->run, sizeof(ret->run), "%s/%s", r->feature, r->run);
+    snprintf(ret->model, sizeof(ret->model), "%s", r->model);
+    snprintf(ret->model_used, sizeof(ret->model_used), "%s", a->model_used);
+    snprintf(ret->request_id, sizeof(ret->request_id), "%s", a->request_id);
+    snprintf(ret->prices, sizeof(ret->prices), "%s", price_book_version(s->conf.prices));
+}
+
+int settle_answer(struct settle *s, struct call *c, const struct answer *a,
+                  const struct origin *o)
+{
+    struct leader l;
+    struct outcome outcome;
+    struct stored_answer stored;
+    struct pricing p = pricing_of(s);
+    if (take_leader(s, c, &l) < 0) {
+        return -1;
+    }
+    outcome_answer(&p, &l.release, a, o->batch, &outcome);
+    bool keep = a->complete && c->reusable && a->body.n && a->body.n <= ANSWER_BODY_MAX;
+    if (keep) {
+        make_stored(s, &l.release, a, &stored);
+    }
+    return end_leader(s, &l, &outcome, keep ? &stored : NULL,
+                      done_new(c, keep ? JOINERS_HIT : JOINERS_REPLAN));
+}
+
+int settle_failed(struct settle *s, struct call *c, const struct answer *a,
+                  const struct origin *o, bool deterministic)
+{
+    struct leader l;
+    struct outcome outcome;
+    struct pricing p = pricing_of(s);
+    if (take_leader(s, c, &l) < 0) {
+        return -1;
+    }
+    outcome_failure(&p, &l.release, a, o->batch, &outcome);
+    return end_leader(s, &l, &outcome, NULL,
+                      deterministic ? done_with_failure(c, a)
+                                    : done_new(c, JOINERS_REPLAN));
+}
+
+int settle_in_doubt(struct settle *s, struct call *c, const char *why,
+                    const struct origin *o)
+{
+    struct leader l;
+    struct outcome outcome;
+    if (take_leader(s, c, &l) < 0) {
+        return -1;
+    }
+    outcome_doubt(&l.release, why, o->batch, &outcome);
+    return end_leader(s, &l, &outcome, NULL, done_new(c, JOINERS_REPLAN));
+}
+
+/* ---- jobs without a call ---- */
+
+int settle_verdict(struct settle *s, uint64_t at, const struct release *r)
+{
+    struct outcome outcome;
+    struct ending e = {.at = at, .release = r, .outcome = &outcome};
+    if (fetch(s, at, NULL, &e.line) < 0) {
+        return -1;
+    }
+    outcome_verdict(r, &outcome);
+    return settle_job(s, &e);
+}
+
+static int hit(struct settle *s, uint64_t at, const struct release *r,
+               const struct stored_answer *a, bool flight)
+{
+    struct outcome outcome;
+    struct pricing p = pricing_of(s);
+    struct ending e = {.at = at, .release = r, .outcome = &outcome};
+    if (fetch(s, at, NULL, &e.line) < 0) {
+        return -1;
+    }
+    outcome_hit(&p, r, a, flight, &outcome);
+    return settle_job(s, &e);
+}
+
+int settle_hit(struct settle *s, uint64_t at, const struct release *r,
+               const struct stored_answer *a)
+{
+    return hit(s, at, r, a, false);
+}
+
+int settle_ack(struct settle *s, uint64_t at)
+{
+    struct err err = {0};
+    struct slice *slice = NULL;
+    struct queue_at place = {.topic = TOPIC_READY, .offset = at};
+    if (slice_for(s, 0, &slice) < 0) {
+        return -1;
+    }
+    if (queue_ack(slice->tx, &place, &err) < 0) {
+        return settle_stop(s, &err);
+    }
+    slice_added(s, 0);
+    return 0;
+}
+
+/* ---- joiners ---- */
+
+static int replan(struct settle *s, uint64_t at, const struct release *r)
+{
+    struct err err = {0};
+    struct call *c = call_new(s->conf.calls, r, at);
+    if (!c) {
+        err_set(&err, ERR_FAIL, "could not plan job '%s' again: out of memory", r->job);
+        return settle_stop(s, &err);
+    }
+    s->conf.on_replan(s->conf.ctx, c);
+    return 0;
+}
+
+static int follow_hit(struct settle *s, uint64_t at, const struct release *r)
+{
+    static const struct answer_want any = {.now_ms = INT64_MIN, .fresh_ms = INT64_MIN};
+    struct err err = {0};
+    struct stored_answer a;
+    int rc = answer_get(s->answers, &r->key, &any, &a, &err);
+    if (rc < 0) {
+        return settle_stop(s, &err);
+    }
+    return rc ? hit(s, at, r, &a, true) : replan(s, at, r);
+}
+
+static int follow_failure(struct settle *s, uint64_t at, const struct release *r,
+                          struct span line, const struct done *d)
+{
+    struct outcome outcome;
+    struct ending e = {.at = at, .release = r, .line = line, .outcome = &outcome};
+    outcome_same_failure(&d->failure, &outcome);
+    return settle_job(s, &e);
+}
+
+/* The first job that joined the call. */
+static int follow(struct settle *s, struct done *d)
+{
+    struct release r;
+    struct span line;
+    struct job *j = call_pop_job(s->conf.calls, d->call);
+    uint64_t at = j->at;
+    call_job_free(s->conf.calls, j);
+    if (fetch(s, at, &r, &line) < 0) {
+        return -1;
+    }
+    switch (d->joiners) {
+    case JOINERS_HIT: return follow_hit(s, at, &r);
+    case JOINERS_SAME: return follow_failure(s, at, &r, line, d);
+    case JOINERS_REPLAN: return replan(s, at, &r);
+    }
+    return -1;
+}
+
+static void follow_some(struct settle *s)
+{
+    for (int i = 0; i < FOLLOW_STEP && s->follow.first && settle_room(s); i++) {
+        struct done *d = s->follow.first;
+        if (follow(s, d) < 0) {
+            return;
+        }
+        if (!d->call->jobs) {
+            call_free(s->conf.calls, d->call);
+            done_free(done_list_pop(&s->follow));
+        }
+    }
+    if (s->follow.first && settle_room(s)) {
+        loop_timer_start(s->tick, 0);
+    }
+}
+
+void settle_committed(struct settle *s, struct done_list *done)
+{
+    for (struct done *d; (d = done_list_pop(done));) {
+        s->conf.on_committed(s->conf.ctx, d->call);
+        d->call->batch = NULL;
+        if (d->call->jobs) {
+            done_list_add(&s->follow, d);
+        } else {
+            call_free(s->conf.calls, d->call);
+            done_free(d);
+        }
+    }
+    slice_commit_next(s);
+    follow_some(s);
+    if (s->open && !s->flight) {
+        loop_timer_start(s->tick, 0);
+    }
+    if (s->full && settle_room(s)) {
+        s->full = false;
+        s->conf.on_room(s->conf.ctx);
+    }
+}
+
+static void on_tick(void *ctx)
+{
+    struct settle *s = ctx;
+    if (s->failed) {
+        return;
+    }
+    follow_some(s);
+    if (!s->flight) {
+        slice_seal(s);
+    }
+}
+
+/* ---- life ---- */
+
+bool settle_room(const struct settle *s)
+{
+    return !s->failed && s->waiting_n == 0;
+}
+
+bool settle_idle(const struct settle *s)
+{
+    return !s->open && !s->waiting && !s->flight && !s->follow.first;
+}
+
+void settle_counts(const struct settle *s, struct settle_counts *ret)
+{
+    *ret = s->counts;
+}
+
+static void init(struct settle *s, const struct settle_conf *conf)
+{
+    s->conf = *conf;
+    s->waiting_tail = &s->waiting;
+    done_list_init(&s->follow);
+    buf_init(&s->head, HEADERS_BYTES_MAX);
+    buf_init(&s->result, QUEUE_VALUE_MAX);
+    buf_init(&s->spend_head, HEADERS_BYTES_MAX);
+    buf_init(&s->spend, SPEND_BYTES_MAX);
+    buf_init(&s->answer, ANSWER_BYTES);
+}
+
+int settle_create(struct settle **ret, const struct settle_conf *conf, struct err *err)
+{
+    struct settle *s = calloc(1, sizeof(*s));
+    if (!s) {
+        return err_set(err, ERR_FAIL, "could not create settle: out of memory");
+    }
+    init(s, conf);
+    if (loop_timer_create(conf->loop, on_tick, s, &s->tick) < 0) {
+        settle_destroy(s);
+        return err_set(err, ERR_FAIL, "could not create settle: out of memory");
+    }
+    int rc = queue_cursor_open(conf->queue, &s->ready, err);
+    if (rc >= 0) {
+        rc = queue_cursor_open(conf->queue, &s->answers, err);
+    }
+    if (rc < 0) {
+        settle_destroy(s);
+        return rc;
+    }
+    *ret = s;
+    return 0;
+}
+
+/* What was not committed is dropped: it is unacked and will be delivered again. */
+struct settle *settle_destroy(struct settle *s)
+{
+    if (!s) {
+        return NULL;
+    }
+    slice_drop(s->open);
+    while (s->waiting) {
+        struct slice *slice = s->waiting;
+        s->waiting = slice->next;
+        slice_drop(slice);
+    }
+    if (s->flight) {
+        s->flight->settle = NULL;
+    }
+    for (struct done *d; (d = done_list_pop(&s->follow));) {
+        done_free(d);
+    }
+    queue_cursor_close(s->ready);
+    queue_cursor_close(s->answers);
+    loop_timer_destroy(s->tick);
+    struct buf *bufs[] = {&s->head, &s->result, &s->spend_head, &s->spend, &s->answer};
+    for (size_t i = 0; i < ARRAY_LEN(bufs); i++) {
+        buf_fini(bufs[i]);
+    }
+    free(s);
+    return NULL;
+}

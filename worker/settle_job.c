@@ -1,0 +1,127 @@
+/* One job's end: the group of records that is committed together. */
+#include "worker/settle_slice.h"
+
+#include "core/loop.h"
+#include "core/prices.h"
+
+#define SPEND_ID_MAX 4096 /* a longer custom_id is echoed in the result only */
+
+static void count(struct settle_counts *n, const struct outcome *o)
+{
+    switch (o->status) {
+    case STATUS_OK:
+        n->paid += o->paid;
+        n->joined += !o->paid && o->source == SOURCE_FLIGHT;
+        n->hits += !o->paid && o->source == SOURCE_CACHE;
+        break;
+    case STATUS_FAILED: n->failed++; break;
+    case STATUS_CANCELLED: n->cancelled++; break;
+    case STATUS_REJECTED: n->rejected++; break;
+    }
+}
+
+/* Fills s->head and s->result; a result the store would refuse becomes a failed one. */
+static int build_result(struct settle *s, const struct ending *e, struct span id)
+{
+    if (record_result(e->release, id, e->outcome, &s->head, &s->result) == 0) {
+        return 0;
+    }
+    outcome_too_large(e->outcome, e->outcome->body.n + e->outcome->error.n + id.n);
+    return record_result(e->release, SPAN_NONE, e->outcome, &s->head, &s->result);
+}
+
+static int build_spend(struct settle *s, const struct ending *e, struct span id,
+                       struct err *err)
+{
+    const struct record_frame frame = {
+        .provider = s->conf.provider,
+        .account = s->conf.account,
+        .prices = price_book_version(s->conf.prices),
+        .now_ms = loop_wall_ms(s->conf.loop),
+    };
+    if (id.n > SPEND_ID_MAX) {
+        id = SPAN_NONE;
+    }
+    return record_spend(&frame, e->release, id, e->outcome, &s->spend_head, &s->spend,
+                        err);
+}
+
+static int put_dead(struct settle *s, struct queue_tx *tx, const struct ending *e,
+                    struct err *err)
+{
+    char topic[QUEUE_NAME_MAX];
+    if (record_dead(e->release, e->outcome, &s->head) < 0) {
+        return err_set(err, ERR_FAIL, "could not write the dead letter of job '%s'",
+                       e->release->job);
+    }
+    topic_dead(e->release->team, topic);
+    return queue_put(tx, topic, span_str(e->release->job), buf_span(&s->head), e->line,
+                     err);
+}
+
+static int put_answer(struct settle *s, struct queue_tx *tx, const struct ending *e,
+                      struct err *err)
+{
+    const struct digest *key = &e->release->key;
+    return queue_table_put(tx, TABLE_ANSWERS, span_of(key->b, sizeof(key->b)),
+                           buf_span(&s->answer), err);
+}
+
+static int put_all(struct settle *s, struct queue_tx *tx, const struct ending *e,
+                   struct err *err)
+{
+    const struct release *r = e->release;
+    struct queue_at at = {.topic = TOPIC_READY, .offset = e->at};
+    char topic[QUEUE_NAME_MAX];
+    topic_results(r->team, topic);
+    int rc = queue_put(tx, topic, span_str(r->job), buf_span(&s->head),
+                       buf_span(&s->result), err);
+    if (rc >= 0) {
+        rc = queue_put(tx, TOPIC_SPEND, span_str(r->team), buf_span(&s->spend_head),
+                       buf_span(&s->spend), err);
+    }
+    if (rc >= 0 && e->store) {
+        rc = put_answer(s, tx, e, err);
+    }
+    if (rc >= 0 && e->outcome->dead) {
+        rc = put_dead(s, tx, e, err);
+    }
+    return rc < 0 ? rc : queue_ack(tx, &at, err);
+}
+
+static int build_all(struct settle *s, const struct ending *e, struct err *err)
+{
+    struct span id = record_custom_id(e->release, e->line);
+    buf_reset(&s->answer);
+    if (build_result(s, e, id) < 0 ||
+        (e->store && answer_encode(e->store, &s->answer) < 0)) {
+        return err_set(err, ERR_FAIL, "could not write the result of job '%s'",
+                       e->release->job);
+    }
+    return build_spend(s, e, id, err);
+}
+
+int settle_job(struct settle *s, const struct ending *e)
+{
+    struct err err = {0};
+    struct slice *slice = NULL;
+    if (build_all(s, e, &err) < 0) {
+        done_free(e->done);
+        return settle_stop(s, &err);
+    }
+    size_t bytes = s->result.n + s->answer.n + SLICE_SPEND +
+                   (e->outcome->dead ? e->line.n : 0);
+    if (slice_for(s, bytes, &slice) < 0) {
+        done_free(e->done);
+        return -1;
+    }
+    if (e->done) {
+        done_list_add(&slice->done, e->done);
+    }
+    if (put_all(s, slice->tx, e, &err) < 0) {
+        return settle_stop(s, &err);
+    }
+    count(&s->counts, e->outcome);
+    slice_added(s, bytes);
+    return 0;
+}

@@ -1,0 +1,143 @@
+#include "worker/tidy_int.h"
+
+#include "core/record.h"
+#include "worker/repeats.h"
+#include <stdio.h>
+
+/* The first offset whose record is not older than `cutoff_ms`: times never fall within a topic. */
+static int first_kept(struct tidy *t, const char *topic, int64_t cutoff_ms, uint64_t *ret,
+                      struct err *err)
+{
+    struct queue_at at = {.partition = 0};
+    uint64_t lo = 0, hi = 0;
+    int rc = queue_bounds(t->look, topic, 0, &lo, &hi, err);
+    snprintf(at.topic, sizeof(at.topic), "%s", topic);
+    for (uint64_t probe = lo; rc >= 0 && lo < hi; probe = lo + (hi - lo) / 2) {
+        struct queue_msg msg;
+        at.offset = probe;
+        rc = queue_fetch(t->look, &at, &msg, err);
+        if (rc > 0 && msg.time_ms >= cutoff_ms) {
+            hi = probe;
+        } else {
+            lo = probe + 1;
+        }
+    }
+    *ret = lo;
+    return rc < 0 ? rc : 0;
+}
+
+int tidy_low(struct tidy *t, const char *topic, uint64_t *ret, struct err *err)
+{
+    if (queue_low(t->conf.feed, topic, 0, ret) < 0) {
+        return err_set(err, ERR_FAIL, "could not read the low water of '%s'", topic);
+    }
+    return 0;
+}
+
+/* Nothing unacknowledged in the topic; true of one that does not exist. */
+int tidy_drained(struct tidy *t, const char *topic, struct err *err)
+{
+    uint64_t first = 0, end = 0, low = 0;
+    int rc = queue_bounds(t->look, topic, 0, &first, &end, err);
+    if (rc <= 0) {
+        return rc < 0 ? rc : 1;
+    }
+    rc = tidy_low(t, topic, &low, err);
+    return rc < 0 ? rc : low >= end;
+}
+
+/* ---- ready, and the jobs it refers to ---- */
+
+static void note_job(struct ends *ends, const char *job)
+{
+    char team[TEAM_MAX + 1], feature[FEATURE_MAX + 1], topic[QUEUE_NAME_MAX];
+    struct span queue;
+    uint64_t offset;
+    size_t i = 0;
+    if (job_id_parse(span_str(job), team, feature) < 0 ||
+        repeats_place(span_str(job), &queue, &offset) < 0) {
+        return;
+    }
+    topic_jobs(team, feature, topic);
+    while (i < ends->n && strcmp(ends->v[i].topic, topic) != 0) {
+        i++;
+    }
+    if (i == ends->n) {
+        memcpy(ends->v[ends->n++].topic, topic, sizeof(topic));
+        ends->v[i].before = 0;
+    }
+    ends->v[i].before = MAX_OF(ends->v[i].before, offset + 1);
+}
+
+/* The next records of `ready` that are settled and older than `retain`: 1 there are more. */
+static int look_ready(struct tidy *t, uint64_t low, struct ends *ends, struct err *err)
+{
+    size_t bytes = 0;
+    for (int i = 0; i < STEP_ROWS && bytes < STEP_BYTES; i++) {
+        struct queue_msg msg;
+        struct release r;
+        int rc = queue_read(t->walk, &msg, err);
+        if (rc <= 0 || msg.at.offset >= low ||
+            msg.time_ms >= t->wall_ms - t->conf.retain_ms) {
+            return rc < 0 ? rc : 0;
+        }
+        bytes += msg.value.n;
+        ends->ready = msg.at.offset + 1;
+        if (release_decode(msg.headers, &r) == 0 && r.verdict != VERDICT_FLUSH) {
+            note_job(ends, r.job);
+        }
+    }
+    return 1;
+}
+
+/* In one commit with the jobs, so that no record ever refers to one that is gone. Of a jobs
+ * topic everything below goes too: it was released before, or was a repeat. */
+int tidy_ready(struct tidy *t, struct queue_tx *tx, struct err *err)
+{
+    uint64_t first = 0, end = 0, low = 0;
+    struct ends *ends = &t->ends;
+    int rc = queue_bounds(t->look, TOPIC_READY, 0, &first, &end, err);
+    if (rc <= 0 || (rc = tidy_low(t, TOPIC_READY, &low, err)) < 0) {
+        return rc;
+    }
+    ends->n = 0;
+    ends->ready = first;
+    queue_read_topic(t->walk, TOPIC_READY, 0, first);
+    int more = look_ready(t, low, ends, err);
+    rc = more < 0 ? more : queue_trim(tx, TOPIC_READY, 0, ends->ready, err);
+    for (size_t i = 0; i < ends->n && rc >= 0; i++) {
+        rc = queue_trim(tx, ends->v[i].topic, 0, ends->v[i].before, err);
+    }
+    return rc < 0 ? rc : more;
+}
+
+/* ---- results and dead letters ---- */
+
+/* Drops what is older than results.keep from the next topic with that prefix. */
+static int trim_old(struct tidy *t, const char *prefix, struct queue_tx *tx,
+                    struct err *err)
+{
+    uint64_t kept = 0;
+    if (!t->walking) {
+        int rc = queue_topics(t->look, prefix, t->name, t->name, err);
+        if (rc <= 0) {
+            return rc;
+        }
+    }
+    int rc = first_kept(t, t->name, t->wall_ms - t->conf.results_keep_ms, &kept, err);
+    if (rc >= 0) {
+        rc = queue_trim(tx, t->name, 0, kept, err);
+    }
+    t->walking = rc > 0; /* more of this one */
+    return rc < 0 ? rc : 1;
+}
+
+int tidy_results(struct tidy *t, struct queue_tx *tx, struct err *err)
+{
+    return trim_old(t, "results.", tx, err);
+}
+
+int tidy_dead(struct tidy *t, struct queue_tx *tx, struct err *err)
+{
+    return trim_old(t, "dead.", tx, err);
+}

@@ -1,0 +1,293 @@
+#include "worker/worker.h"
+
+#include "core/loop.h"
+#include "core/queue.h"
+#include "worker/account.h"
+#include "worker/intake.h"
+#include "worker/openai.h"
+#include "worker/plan.h"
+#include "worker/settle.h"
+#include "worker/tidy.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+#define PROVIDER "openai" /* in the price book and in records */
+
+struct worker {
+    struct worker_conf conf;
+    struct account account;
+    struct queue_feed *feed;
+    struct call_table *calls;
+    struct settle *settle;
+    struct plan *plan;
+    struct lane_batch *lane;
+    struct intake *intake;
+    struct tidy *tidy;
+    bool recovered, stopped;
+};
+
+/* ---- what the parts say to each other ---- */
+
+static void on_stop(void *ctx, const struct err *err)
+{
+    struct worker *w = ctx;
+    if (!w->stopped) {
+        w->stopped = true;
+        w->conf.on_stop(w->conf.ctx, err);
+    }
+}
+
+static void on_event(void *ctx, const char *batch, const char *text)
+{
+    struct worker *w = ctx;
+    if (w->conf.on_event) {
+        w->conf.on_event(w->conf.ctx, batch, text);
+    }
+}
+
+static void on_room(void *ctx)
+{
+    struct worker *w = ctx;
+    lane_batch_on_settle_room(w->lane);
+    intake_wake(w->intake);
+}
+
+static void on_committed(void *ctx, struct call *c)
+{
+    struct worker *w = ctx;
+    lane_batch_on_committed(w->lane, c);
+}
+
+/* From settle (a joiner on its own) and from the lane (not executed): planned again. */
+static void on_replan(void *ctx, struct call *c)
+{
+    struct worker *w = ctx;
+    struct err err = {0};
+    c->state = CALL_PLANNED;
+    c->batch = NULL;
+    if (plan_add(w->plan, c, &err) < 0) {
+        on_stop(w, &err);
+    }
+}
+
+static int on_sealed(void *ctx, struct call **calls, uint32_t n, struct err *err)
+{
+    struct worker *w = ctx;
+    return lane_batch_submit(w->lane, calls, n, err);
+}
+
+static void on_recovered(void *ctx)
+{
+    struct worker *w = ctx;
+    struct err err = {0};
+    w->recovered = true;
+    if (intake_start(w->intake, &err) < 0) {
+        on_stop(w, &err);
+    }
+}
+
+static void on_tidied(void *ctx)
+{
+    struct worker *w = ctx;
+    struct err err = {0};
+    if (!w->stopped && lane_batch_recover(w->lane, &err) < 0) {
+        on_stop(w, &err);
+    }
+}
+
+static void on_queue(void *ctx)
+{
+    struct worker *w = ctx;
+    intake_wake(w->intake);
+}
+
+/* ---- making the parts ---- */
+
+static int make_settle(struct worker *w, struct err *err)
+{
+    const struct settle_conf conf = {
+        .queue = w->conf.queue,
+        .feed = w->feed,
+        .loop = w->conf.loop,
+        .calls = w->calls,
+        .prices = w->conf.prices,
+        .provider = PROVIDER,
+        .account = w->account.fingerprint,
+        .cache_ttl_ms = w->conf.settings->cache_ttl_ms,
+        .on_room = on_room,
+        .on_committed = on_committed,
+        .on_replan = on_replan,
+        .on_failed = on_stop,
+        .ctx = w,
+    };
+    return settle_create(&w->settle, &conf, err);
+}
+
+static int make_plan(struct worker *w, struct err *err)
+{
+    const struct batch_conf *batch = &w->conf.settings->batch;
+    const struct plan_conf conf = {
+        .loop = w->conf.loop,
+        .limits = {.requests = (uint64_t)batch->max_requests,
+                   .bytes = (uint64_t)batch->max_bytes,
+                   .tokens = (uint64_t)batch->max_tokens},
+        .linger_ms = batch->linger_ms,
+        .submit = on_sealed,
+        .on_failed = on_stop,
+        .ctx = w,
+    };
+    return plan_create(&w->plan, &conf, err);
+}
+
+static int make_lane(struct worker *w, struct err *err)
+{
+    const struct lane_batch_conf conf = {
+        .loop = w->conf.loop,
+        .queue = w->conf.queue,
+        .feed = w->feed,
+        .http = w->conf.http,
+        .calls = w->calls,
+        .settle = w->settle,
+        .provider = &provider_openai,
+        .account = &w->account,
+        .batch = &w->conf.settings->batch,
+        .dir = w->conf.dir,
+        .on_replan = on_replan,
+        .on_recovered = on_recovered,
+        .on_event = on_event,
+        .on_stop = on_stop,
+        .ctx = w,
+    };
+    return lane_batch_create(&w->lane, &conf, err);
+}
+
+static int make_intake(struct worker *w, struct err *err)
+{
+    const struct intake_conf conf = {
+        .loop = w->conf.loop,
+        .queue = w->conf.queue,
+        .feed = w->feed,
+        .calls = w->calls,
+        .settle = w->settle,
+        .plan = w->plan,
+        .on_failed = on_stop,
+        .ctx = w,
+    };
+    return intake_create(&w->intake, &conf, err);
+}
+
+static int make_tidy(struct worker *w, struct err *err)
+{
+    const struct worker_settings *settings = w->conf.settings;
+    const struct tidy_conf conf = {
+        .loop = w->conf.loop,
+        .queue = w->conf.queue,
+        .feed = w->feed,
+        .settle = w->settle,
+        .retain_ms = settings->retain_ms,
+        .results_keep_ms = settings->results_keep_ms,
+        .cache_ttl_ms = settings->cache_ttl_ms,
+        .cache_max_bytes = settings->cache_max_bytes,
+        .on_first = on_tidied,
+        .on_failed = on_stop,
+        .ctx = w,
+    };
+    return tidy_create(&w->tidy, &conf, err);
+}
+
+static int make_feed(struct worker *w, struct err *err)
+{
+    return queue_feed_open(w->conf.queue, TOPIC_READY, &w->feed, err);
+}
+
+static int make_account(struct worker *w, struct err *err)
+{
+    return account_init(&w->account, w->conf.base_url, w->conf.key, err);
+}
+
+static int make_calls(struct worker *w, struct err *err)
+{
+    return call_table_create(&w->calls, err);
+}
+
+int worker_create(struct worker **ret, const struct worker_conf *conf, struct err *err)
+{
+    static int (*const make[])(struct worker *, struct err *) = {
+        make_account, make_feed, make_calls,  make_settle,
+        make_plan,    make_lane, make_intake, make_tidy,
+    };
+    struct worker *w = calloc(1, sizeof(*w));
+    int rc = 0;
+    if (!w) {
+        return err_set(err, ERR_FAIL, "could not create the worker: out of memory");
+    }
+    w->conf = *conf;
+    for (size_t i = 0; i < ARRAY_LEN(make) && rc >= 0; i++) {
+        rc = make[i](w, err);
+    }
+    if (rc < 0) {
+        worker_destroy(w);
+        return rc;
+    }
+    *ret = w;
+    return 0;
+}
+
+int worker_start(struct worker *w, struct err *err)
+{
+    if (queue_watch(w->conf.queue, on_queue, w) < 0) {
+        return err_set(err, ERR_FAIL, "could not start the worker: %s",
+                       "too many watchers of the queue");
+    }
+    tidy_start(w->tidy);
+    return 0;
+}
+
+/* ---- what others may know ---- */
+
+void worker_status(const struct worker *w, struct worker_status *ret)
+{
+    struct settle_counts n;
+    settle_counts(w->settle, &n);
+    *ret = (struct worker_status){
+        .calls = call_count(w->calls),
+        .jobs = call_job_count(w->calls),
+        .hits = n.hits,
+        .joined = n.joined,
+        .paid = n.paid,
+        .failed = n.failed,
+        .rejected = n.rejected,
+        .cancelled = n.cancelled,
+        .repeats = intake_repeats(w->intake),
+        .idle = w->recovered && intake_idle(w->intake) && settle_idle(w->settle) &&
+                plan_empty(w->plan) && lane_batch_idle(w->lane),
+    };
+    lane_batch_status(w->lane, &ret->lane);
+}
+
+int worker_account_fingerprint(const char *base_url, const struct secret *key,
+                               char ret[static 64], struct err *err)
+{
+    struct account account;
+    int rc = account_init(&account, base_url, key, err);
+    if (rc >= 0) {
+        snprintf(ret, 64, "%s", account.fingerprint);
+    }
+    return rc;
+}
+
+struct worker *worker_destroy(struct worker *w)
+{
+    if (w) {
+        queue_unwatch(w->conf.queue, on_queue, w);
+        tidy_destroy(w->tidy);
+        intake_destroy(w->intake);
+        lane_batch_destroy(w->lane);
+        plan_destroy(w->plan);
+        settle_destroy(w->settle);
+        call_table_destroy(w->calls);
+        queue_feed_close(w->feed);
+        free(w);
+    }
+    return NULL;
+}
