@@ -33,24 +33,25 @@ struct call {
     struct digest key;
     struct call *hash_next;
     struct call *all_next, **all_at; /* list of every call in the table */
-    struct job *jobs, **jobs_tail; /* leader first */
+    struct job *jobs, **jobs_tail;   /* leader first */
     uint32_t jobs_len;
     enum call_state state;
-    bool reusable;                 /* may be joined, and its answer stored */
+    bool reusable; /* may be joined, and its answer stored */
     uint8_t chain_len;
     uint64_t chain[PROMPT_CHAIN_MAX]; /* what the plan sorts by */
     uint32_t body_bytes;
-    uint32_t prompt_bytes;         /* of the whole chain */
-    uint64_t tokens_bound;         /* prompt tokens, for the account's enqueued limit */
-    uint16_t stream;               /* index into the table's (path, model) names */
-    uint16_t unexecuted;           /* times the provider gave it back without executing it */
-    uint16_t refusals;             /* times its line failed for load (429, 5xx) */
-    struct batch *batch;           /* when BATCHED */
-    uint32_t index;                /* its line in that batch */
+    uint32_t prompt_bytes; /* of the whole chain */
+    uint64_t tokens_bound; /* prompt tokens, for the account's enqueued limit */
+    uint16_t stream;       /* index into the table's (path, model) names */
+    uint16_t unexecuted;   /* times the provider gave it back without executing it */
+    uint16_t refusals;     /* times its line failed for load (429, 5xx) */
+    struct batch *batch;   /* when BATCHED */
+    uint32_t index;        /* its line in that batch */
 };
 
 int call_table_create(struct call_table **ret, struct err *err);
-struct call_table *call_table_destroy(struct call_table *t); /* frees every call and job left */
+struct call_table *call_table_destroy(
+    struct call_table *t); /* frees every call and job left */
 
 /* Makes a call for the job at `at` with its release; returns NULL when out of memory. */
 struct call *call_new(struct call_table *t, const struct release *r, uint64_t at);
@@ -61,9 +62,11 @@ int call_join(struct call_table *t, struct call *c, uint64_t at);
 /* True when the job at that `ready` offset is in some call already (a replayed member), or was
  * popped and not freed yet. */
 bool call_has_job(const struct call_table *t, uint64_t at);
-struct job *call_pop_job(struct call_table *t, struct call *c); /* caller frees with call_job_free */
+struct job *call_pop_job(struct call_table *t,
+                         struct call *c); /* caller frees with call_job_free */
 void call_job_free(struct call_table *t, struct job *j);
-struct call *call_free(struct call_table *t, struct call *c); /* with its remaining jobs; returns NULL */
+struct call *call_free(struct call_table *t,
+                       struct call *c); /* with its remaining jobs; returns NULL */
 
 uint32_t call_count(const struct call_table *t);
 uint32_t call_job_count(const struct call_table *t);

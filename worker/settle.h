@@ -32,37 +32,39 @@ struct loop;
 
 /* One decoded answer of a provider. Spans are borrowed during the call of settle_*. */
 struct answer {
-    int http_status;          /* 200, or the status of a failed line; 0: the line has no response */
-    struct span body;         /* raw JSON of response.body; empty when there is none */
-    struct span error;        /* raw JSON of the error object, for failed lines */
+    int http_status;   /* 200, or that of a failed line; 0: the line has no response */
+    struct span body;  /* raw JSON of response.body; empty when there is none */
+    struct span error; /* raw JSON of the error object, for failed lines */
     char request_id[64];
     char model_used[PROMPT_MODEL_MAX + 1];
     bool usage_known;
     struct usage usage;
-    bool complete;            /* finish_reason stop or tool_calls, no refusal: may be reused */
+    bool complete; /* finish_reason stop or tool_calls, no refusal: may be reused */
 };
 
 /* Where the answer came from, for the spend record. */
 struct origin {
-    const char *batch;        /* provider's batch id */
-    const char *account;      /* fingerprint; NULL: the one settle was made for */
+    const char *batch;   /* provider's batch id */
+    const char *account; /* fingerprint; NULL: the one settle was made for */
 };
 
 struct settle_conf {
     struct queue *queue;
-    struct queue_feed *feed;  /* of `ready` */
+    struct queue_feed *feed; /* of `ready` */
     struct loop *loop;
     struct call_table *calls;
     const struct price_book *prices;
-    const char *provider;     /* "openai" */
-    const char *account;      /* fingerprint */
+    const char *provider; /* "openai" */
+    const char *account;  /* fingerprint */
     int64_t cache_ttl_ms;
     void (*on_room)(void *ctx);
     /* The leader's records are committed; the call is freed after this, or when its joiners
      * are settled. batch and index are as the lane left them. */
     void (*on_committed)(void *ctx, struct call *c);
-    void (*on_replan)(void *ctx, struct call *c);  /* a joiner that must be asked on its own */
-    void (*on_failed)(void *ctx, const struct err *err); /* a commit failed: the process must stop */
+    /* A joiner that must be asked on its own. */
+    void (*on_replan)(void *ctx, struct call *c);
+    /* A commit failed: the process must stop. */
+    void (*on_failed)(void *ctx, const struct err *err);
     void *ctx;
 };
 
@@ -78,17 +80,20 @@ bool settle_idle(const struct settle *s); /* nothing waiting, nothing in flight 
 void settle_counts(const struct settle *s, struct settle_counts *ret);
 
 /* The call is settle's from here on (CALL_SETTLING); it frees it after the last job. */
-int settle_answer(struct settle *s, struct call *c, const struct answer *a, const struct origin *o);
+int settle_answer(struct settle *s, struct call *c, const struct answer *a,
+                  const struct origin *o);
 /* Failed for good. deterministic: the same request would fail again, so joiners end alike;
  * else joiners are replanned. */
-int settle_failed(struct settle *s, struct call *c, const struct answer *a, const struct origin *o,
-                  bool deterministic);
+int settle_failed(struct settle *s, struct call *c, const struct answer *a,
+                  const struct origin *o, bool deterministic);
 /* It may have been billed and no answer will come: booked at its bound, job ends failed. */
-int settle_in_doubt(struct settle *s, struct call *c, const char *why, const struct origin *o);
+int settle_in_doubt(struct settle *s, struct call *c, const char *why,
+                    const struct origin *o);
 
-/* From intake: one job that needs no call. */
-int settle_verdict(struct settle *s, uint64_t at, const struct release *r); /* rejected, cancelled */
-int settle_hit(struct settle *s, uint64_t at, const struct release *r, const struct stored_answer *a);
+/* From intake: one job that needs no call. A verdict is rejected or cancelled. */
+int settle_verdict(struct settle *s, uint64_t at, const struct release *r);
+int settle_hit(struct settle *s, uint64_t at, const struct release *r,
+               const struct stored_answer *a);
 /* Acknowledge a record that is no job (flush) or a repeat. */
 int settle_ack(struct settle *s, uint64_t at);
 

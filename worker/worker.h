@@ -29,21 +29,25 @@ struct worker_conf {
     struct loop *loop;
     struct http *http;
     const struct price_book *prices;
-    const char *base_url;        /* "https://api.openai.com/v1" */
+    const char *base_url; /* "https://api.openai.com/v1" */
     const struct secret *key;
     const struct worker_settings *settings;
     const char *dir;
-    void (*on_event)(void *ctx, const char *subject, const char *text); /* state changes, for people */
-    void (*on_stop)(void *ctx, const struct err *err); /* cannot go on: commit failed, other account */
+    void (*on_event)(void *ctx, const char *subject,
+                     const char *text); /* state changes, for people */
+    void (*on_stop)(
+        void *ctx,
+        const struct err *err); /* cannot go on: commit failed, other account */
     void *ctx;
 };
 
 struct worker_status {
     struct lane_status lane;
-    uint32_t calls, jobs;        /* in flight */
-    uint64_t hits, joined, paid, failed, rejected, cancelled; /* jobs settled since the start */
-    uint64_t repeats;            /* records seen before: acknowledged, no job */
-    bool idle;                   /* nothing unsettled anywhere in the worker */
+    uint32_t calls, jobs; /* in flight */
+    uint64_t hits, joined, paid, failed, rejected,
+        cancelled;    /* jobs settled since the start */
+    uint64_t repeats; /* records seen before: acknowledged, no job */
+    bool idle;        /* nothing unsettled anywhere in the worker */
 };
 
 int worker_create(struct worker **ret, const struct worker_conf *conf, struct err *err);
@@ -52,6 +56,7 @@ void worker_status(const struct worker *w, struct worker_status *ret);
 struct worker *worker_destroy(struct worker *w);
 
 /* First 12 hex of SHA-256 over origin and key: names an account without telling its key. */
-int worker_account_fingerprint(const char *base_url, const struct secret *key, char ret[static 64], struct err *err);
+int worker_account_fingerprint(const char *base_url, const struct secret *key,
+                               char ret[static 64], struct err *err);
 
 #endif
