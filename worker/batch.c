@@ -10,29 +10,34 @@
 #define REFUSED (BIT(RETRY) | BIT(SPLIT) | BIT(DEAD))
 #define ENDS    (BIT(FETCHED) | BIT(EXPIRED) | BIT(CANCELLED) | REFUSED | BIT(JOURNALED))
 
+/* clang-format off: a table */
 const struct batch_rule batch_rules[BATCH_STATES] = {
-    [BATCH_OPEN] = {"open", BIT(SEALED), BATCH_WAITS_SEAL, false, false, false},
-    [BATCH_SEALED] = {"sealed", BIT(JOURNALED) | BIT(SPLIT), BATCH_WAITS_SPOOL, false,
-                      false, false},
-    [BATCH_JOURNALED] = {"journaled", BIT(UPLOADED) | REFUSED, BATCH_WAITS_UPLOAD, true,
-                         false, false},
-    [BATCH_UPLOADED] = {"uploaded", BIT(SUBMITTED) | BIT(JOURNALED) | REFUSED,
-                        BATCH_WAITS_CREATE, true, true, false},
-    [BATCH_SUBMITTED] = {"submitted", BIT(POLLING) | ENDS, BATCH_WAITS_END, true, true,
-                         true},
-    [BATCH_POLLING] = {"polling", ENDS, BATCH_WAITS_END, true, true, true},
-    [BATCH_EXPIRED] = {"expired", BIT(FETCHED) | BIT(DEAD), BATCH_WAITS_FILES, true, true,
-                       true},
-    [BATCH_CANCELLED] = {"cancelled", BIT(FETCHED) | BIT(DEAD), BATCH_WAITS_FILES, true,
-                         true, true},
-    [BATCH_FETCHED] = {"fetched", BIT(POLLING) | BIT(SETTLED), BATCH_WAITS_MEMBERS, true,
-                       false, false},
-    [BATCH_RETRY] = {"retry", BIT(JOURNALED) | BIT(UPLOADED), BATCH_WAITS_DUE, true,
-                     false, false},
-    [BATCH_SPLIT] = {"split", BIT(SETTLED), BATCH_WAITS_NOTHING, false, false, false},
-    [BATCH_DEAD] = {"dead", BIT(SETTLED), BATCH_WAITS_MEMBERS, true, false, false},
-    [BATCH_SETTLED] = {"settled", 0, BATCH_WAITS_NOTHING, false, false, false},
+    [BATCH_OPEN] = {"open", "batch.open", BIT(SEALED), BATCH_WAITS_SEAL},
+    [BATCH_SEALED] = {"sealed", "batch.sealed", BIT(JOURNALED) | BIT(SPLIT) | BIT(DEAD),
+                      BATCH_WAITS_SPOOL},
+    [BATCH_JOURNALED] = {"journaled", "batch.journaled", BIT(UPLOADED) | REFUSED,
+                         BATCH_WAITS_UPLOAD, .durable = true},
+    [BATCH_UPLOADED] = {"uploaded", "batch.uploaded",
+                        BIT(SUBMITTED) | BIT(JOURNALED) | REFUSED, BATCH_WAITS_CREATE,
+                        .durable = true, .remote = true},
+    [BATCH_SUBMITTED] = {"submitted", "batch.submitted", BIT(POLLING) | ENDS,
+                         BATCH_WAITS_END, .durable = true, .remote = true},
+    [BATCH_POLLING] = {"polling", "batch.polling", ENDS, BATCH_WAITS_END, .durable = true,
+                       .remote = true},
+    [BATCH_EXPIRED] = {"expired", "batch.expired", BIT(FETCHED) | BIT(DEAD),
+                       BATCH_WAITS_FILES, .durable = true, .remote = true},
+    [BATCH_CANCELLED] = {"cancelled", "batch.cancelled", BIT(FETCHED) | BIT(DEAD),
+                         BATCH_WAITS_FILES, .durable = true, .remote = true},
+    [BATCH_FETCHED] = {"fetched", "batch.fetched", BIT(POLLING) | BIT(SETTLED),
+                       BATCH_WAITS_MEMBERS, .durable = true},
+    [BATCH_RETRY] = {"retry", "batch.retry", BIT(JOURNALED) | BIT(UPLOADED),
+                     BATCH_WAITS_DUE, .durable = true},
+    [BATCH_SPLIT] = {"split", "batch.split", BIT(SETTLED), BATCH_WAITS_CHILDREN},
+    [BATCH_DEAD] = {"dead", "batch.dead", BIT(SETTLED), BATCH_WAITS_MEMBERS,
+                    .durable = true},
+    [BATCH_SETTLED] = {"settled", "batch.settled", 0, BATCH_WAITS_NOTHING},
 };
+/* clang-format on */
 
 void batch_id_format(int64_t wall_ms, const uint8_t random[static BATCH_RANDOM_BYTES],
                      char ret[static BATCH_ID_BYTES])
@@ -80,6 +85,7 @@ struct batch *batch_destroy(struct batch *b)
         free(b->calls);
         free(b->ats);
         free(b->fates);
+        free(b->bad);
         free(b);
     }
     return NULL;

@@ -68,6 +68,7 @@
     10 /* times a line may come back unexecuted before its job fails */
 
 struct call;
+struct remote_line;
 
 enum batch_state {
     BATCH_OPEN,
@@ -91,21 +92,23 @@ enum batch_wait {
     BATCH_WAITS_SEAL,  /* for whoever puts it together */
     BATCH_WAITS_SPOOL, /* spool file, then journal entry */
     BATCH_WAITS_UPLOAD,
-    BATCH_WAITS_CREATE,  /* the create, or a look for one that may have happened */
-    BATCH_WAITS_END,     /* a poll that says it ended */
-    BATCH_WAITS_FILES,   /* download of both result files */
-    BATCH_WAITS_MEMBERS, /* every member settled */
-    BATCH_WAITS_DUE,     /* its time */
+    BATCH_WAITS_CREATE,   /* the create, or a look for one that may have happened */
+    BATCH_WAITS_END,      /* a poll that says it ended */
+    BATCH_WAITS_FILES,    /* download of both result files */
+    BATCH_WAITS_MEMBERS,  /* every member settled */
+    BATCH_WAITS_DUE,      /* its time */
+    BATCH_WAITS_CHILDREN, /* the commit that hands its members to other batches */
     BATCH_WAITS_NOTHING
 };
 
 struct batch_rule {
     const char *name; /* in the journal, in messages */
-    uint32_t next;    /* bit per state it may move to */
+    const char
+        *point;    /* failpoint: the journal says so, and nothing was done about it yet */
+    uint32_t next; /* bit per state it may move to */
     enum batch_wait wait;
-    bool durable;  /* stands in the journal; entered only after that commit */
-    bool remote;   /* something at the provider's account belongs to it */
-    bool vanishes; /* unseen by the provider for batch.absent_after, it is dead */
+    bool durable; /* stands in the journal; entered only after that commit */
+    bool remote;  /* something at the provider's account belongs to it */
 };
 extern const struct batch_rule batch_rules[BATCH_STATES];
 
@@ -139,25 +142,30 @@ struct batch {
     char why[300]; /* of retry and dead: the provider's words */
 
     /* in memory only */
-    enum batch_state
-        journal;         /* state of the last acknowledged commit; BATCH_OPEN: none */
-    struct call **calls; /* by line; NULL once ended */
-    uint64_t *ats;       /* their leaders' offsets in `ready` */
-    uint8_t *fates;      /* enum call_fate */
+    enum batch_state journal; /* of the last acknowledged commit; BATCH_OPEN: none */
+    struct call **calls;      /* by line; NULL once ended */
+    uint64_t *ats;            /* their leaders' offsets in `ready` */
+    uint8_t *fates;           /* enum call_fate */
     uint32_t count[FATES];
     bool busy;    /* one operation at a time */
     bool spooled; /* its input file lies in the spool folder, on disk */
     uint64_t spool_bytes;
     bool alone;     /* no other batch of ours was at the provider when it was created */
-    bool created;   /* a create of this go has left in this process */
     unsigned tries; /* of the same request in a row */
-    unsigned downloads; /* begun since both files were last complete */
-    unsigned stage;     /* of download: 0 output, 1 error file, 2 both done */
-    int64_t due_ms;     /* loop time before which nothing is to be done */
-    int64_t seen_ms;    /* loop time when the provider last knew it */
+    bool ended;     /* completed (or failed with results): its files are fetched next */
+    unsigned stage; /* of download: 0 output, 1 error file, 2 both done */
+    unsigned cuts;  /* downloads of this file that did not end in a newline */
+    const struct batch *parent; /* while it is being split off from that one */
+    struct remote_line *bad;    /* owned: of split, lines that cannot be accepted */
+    size_t bad_len;
+    unsigned parts; /* of split: how many batches its members go into */
+    unsigned probe; /* after a restart under another key: what was asked so far */
+    bool foreign; /* ... and the provider has not said yet that the account is the same */
+    int64_t due_ms;  /* loop time before which nothing is to be done */
+    int64_t seen_ms; /* loop time when the provider last knew it */
     enum look look;
-    struct batch_search *search;
-    struct batch_reading *reading;
+    struct batch_search *search;   /* owned: of a look (worker/recover.c) */
+    struct batch_reading *reading; /* owned: of collecting (worker/lane_collect.c) */
 };
 
 /* `random` comes from the caller: nothing here reads a clock or draws a number. */

@@ -186,7 +186,7 @@ const struct provider_line *collect_line(const struct collect *c, uint32_t i)
 
 /* ---- counting ---- */
 
-bool collect_seen(const struct collect *c, uint32_t index)
+static bool was_seen(const struct collect *c, uint32_t index)
 {
     return c->seen[index / 8] & (1u << (index % 8));
 }
@@ -198,16 +198,22 @@ bool collect_first(struct collect *c, const struct provider_line *line)
         return false;
     }
     uint32_t index = (uint32_t)line->index;
-    if (collect_seen(c, index)) {
+    if (was_seen(c, index)) {
         c->tally.repeated++;
         return false;
     }
     c->seen[index / 8] |= (uint8_t)(1u << (index % 8));
     c->tally.members++;
+    c->tally.executed += line->kind != LINE_UNEXECUTED;
     return true;
 }
 
 void collect_tally(const struct collect *c, struct collect_tally *ret)
 {
     *ret = c->tally;
+}
+
+bool collect_short(const struct collect_tally *t, bool counted, uint64_t executed)
+{
+    return !counted || t->executed < executed;
 }

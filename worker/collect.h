@@ -22,6 +22,7 @@
 struct collect;
 
 struct collect_tally {
+    uint64_t executed; /* of `members`, those whose line says the provider tried them */
     uint64_t lines;    /* all of them */
     uint64_t members;  /* distinct members of the batch that have a line */
     uint64_t repeated; /* further lines of a member */
@@ -40,7 +41,9 @@ const struct provider_line *collect_line(const struct collect *c, uint32_t i);
 
 /* Counts the line; true when it is the first of a member. */
 bool collect_first(struct collect *c, const struct provider_line *line);
-bool collect_seen(const struct collect *c, uint32_t index);
+/* Are there fewer lines than the provider says it executed (or did it not say how many)? Then
+ * a member without a line may have been billed; otherwise it was certainly not executed. */
+bool collect_short(const struct collect_tally *t, bool counted, uint64_t executed);
 void collect_tally(const struct collect *c, struct collect_tally *ret);
 
 #endif

@@ -1,6 +1,7 @@
 #include "worker/spool.h"
 #include "core/record.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -59,6 +60,23 @@ void spool_remove(const char *dir, const char *id)
         char path[SPOOL_PATH_MAX];
         spool_path(dir, id, (enum spool_file)f, path);
         unlink(path); /* one that is left over is only in the way */
+    }
+}
+
+void spool_sweep(const char *dir, bool (*known)(void *ctx, const char *id), void *ctx)
+{
+    char path[SPOOL_PATH_MAX], id[BATCH_ID_BYTES];
+    snprintf(path, sizeof(path), "%s/spool", dir);
+    DIR *d = opendir(path);
+    for (struct dirent *e; d && (e = readdir(d));) {
+        snprintf(id, sizeof(id), "%.*s", BATCH_ID_BYTES - 1, e->d_name);
+        if (strlen(e->d_name) > sizeof(id) && strstr(e->d_name, ".jsonl") &&
+            !known(ctx, id)) {
+            spool_remove(dir, id);
+        }
+    }
+    if (d) {
+        closedir(d);
     }
 }
 

@@ -33,6 +33,8 @@ void spool_path(const char *dir, const char *id, enum spool_file f,
 int spool_create(const char *dir, const char *id, enum spool_file f, struct err *err);
 bool spool_exists(const char *dir, const char *id, enum spool_file f);
 void spool_remove(const char *dir, const char *id);
+/* Removes what a crash left behind: the files of batches that nobody knows. */
+void spool_sweep(const char *dir, bool (*known)(void *ctx, const char *id), void *ctx);
 
 struct spool_write {
     struct queue *queue;
