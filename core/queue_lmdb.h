@@ -69,8 +69,10 @@ struct topic_row {
 int store_open(struct store *s, const char *dir, int dir_fd, struct err *err);
 void store_close(struct store *s);
 uint64_t store_last_txn(const struct store *s);
-int store_used(const struct store *s, MDB_txn *txn,
-               uint64_t *ret_bytes); /* LMDB's code */
+/* Both return a code of LMDB's or of errno. */
+int store_used(const struct store *s, uint64_t *ret_bytes);
+/* LMDB reports a write that was cut short as EIO: ENOSPC or EFBIG when that is why. */
+int store_io_reason(const struct store *s, int dir_fd);
 int store_error(const char *dir, const char *what, int rc, struct err *err);
 /* Names and numbers; these return LMDB's code, MDB_NOTFOUND for what is absent. */
 int store_topic(const struct store *s, MDB_txn *txn, const char *name,

@@ -208,7 +208,7 @@ static int check_quota(struct apply *a, const struct queue_tx *group)
         rc = mdb_reader_check(a->s->env, &dead);
     }
     if (rc == 0) {
-        rc = store_used(a->s, a->txn, &used);
+        rc = store_used(a->s, &used);
     }
     if (rc) {
         return write_error(a, rc);
@@ -268,7 +268,7 @@ static int apply_end(struct apply *a)
         rc = mdb_txn_commit(TAKE_PTR(a->txn));
     }
     FAILPOINT("queue.after_commit");
-    int r = write_error(a, rc);
+    int r = write_error(a, rc == EIO ? store_io_reason(a->s, a->q->dir_fd) : rc);
     if (r < 0 && !a->txn && a->err) {
         a->err->retry = RETRY_UNKNOWN; /* the disk may have it */
     }

@@ -87,6 +87,9 @@ static int topic_join(struct queue_feed *f, struct span name)
     memmove(f->topics + at + 1, f->topics + at, (f->n - at) * sizeof(t));
     f->topics[at] = t;
     f->n++;
+    if (at < f->turn) {
+        f->turn++; /* whose turn it was, it still is */
+    }
     return 0;
 }
 

@@ -287,7 +287,7 @@ static int fetch(struct queue_cursor *c, const struct queue_at *at, struct queue
                  struct err *err)
 {
     struct topic_row row;
-    uint8_t key[LOG_KEY_BYTES];
+    uint8_t key[LOG_KEY_BYTES] = {0};
     MDB_val k = val_of(key, sizeof(key)), v;
     int rc = store_topic(&c->q->store, c->txn, at->topic, &row);
     if (rc == 0) {
@@ -452,11 +452,6 @@ int queue_last_commit(struct queue_cursor *c, uint64_t *ret, struct err *err)
 
 int queue_used_bytes(struct queue_cursor *c, uint64_t *ret, struct err *err)
 {
-    int r = read_begin(c, err);
-    if (r < 0) {
-        return r;
-    }
-    int rc = store_used(&c->q->store, c->txn, ret);
-    read_end(c);
+    int rc = store_used(&c->q->store, ret);
     return rc ? read_error(c, rc, err) : 0;
 }

@@ -8,7 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define STORE_NAME     "queue"
@@ -54,6 +56,8 @@ static const struct {
      "start again without `ulimit -v`"},
     {MDB_READERS_FULL, ERR_TEMP, "too many processes read it",
      "stop some, then try again"},
+    {ENOTDIR, ERR_FAIL, "Not a directory", "name a folder, or one that can be made"},
+    {EROFS, ERR_FAIL, "the device is read-only", "choose a folder that can be written"},
     {EACCES, ERR_FAIL, "permission denied", "run as the user that owns the folder"},
     {ENOMEM, ERR_FAIL, "no memory", "raise `ulimit -v` or free memory, then start again"},
 };
@@ -174,30 +178,64 @@ uint64_t store_last_txn(const struct store *s)
     return mdb_env_info(s->env, &info) == 0 ? info.me_last_txnid : 0;
 }
 
-int store_used(const struct store *s, MDB_txn *txn, uint64_t *ret_bytes)
+/* LMDB's own list of free pages; it opens to readers only. */
+static int count_unused(MDB_txn *txn, uint64_t *ret)
 {
     MDB_cursor *c = NULL;
-    MDB_envinfo info;
-    int rc = mdb_env_info(s->env, &info);
-    if (rc == 0) {
-        rc = mdb_cursor_open(txn, 0, &c); /* LMDB's own list of free pages */
-    }
+    MDB_val k, v;
+    uint64_t unused = 0;
+    int rc = mdb_cursor_open(txn, 0, &c);
     if (rc) {
         return rc;
     }
-    uint64_t pages = info.me_last_pgno + 1, unused = 0;
-    MDB_val k, v;
     while ((rc = mdb_cursor_get(c, &k, &v, MDB_NEXT)) == 0) {
-        size_t count; /* a list begins with its length */
+        size_t count; /* each part of the list begins with its length */
         memcpy(&count, v.mv_data, sizeof(count));
         unused += count;
     }
     mdb_cursor_close(c);
-    if (rc != MDB_NOTFOUND) {
+    *ret = unused;
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+int store_used(const struct store *s, uint64_t *ret_bytes)
+{
+    MDB_txn *txn = NULL;
+    MDB_envinfo info;
+    uint64_t unused = 0;
+    int rc = mdb_txn_begin(s->env, NULL, MDB_RDONLY, &txn);
+    if (rc) {
         return rc;
     }
+    rc = count_unused(txn, &unused);
+    mdb_txn_abort(txn);
+    if (rc == 0) {
+        rc = mdb_env_info(s->env, &info);
+    }
+    if (rc) {
+        return rc;
+    }
+    uint64_t pages = info.me_last_pgno + 1;
     *ret_bytes = (pages - MIN_OF(unused, pages)) * s->page_bytes;
     return 0;
+}
+
+int store_io_reason(const struct store *s, int dir_fd)
+{
+    const uint64_t near = (uint64_t)1 << 20;
+    struct statvfs fs;
+    struct stat st;
+    struct rlimit limit;
+    int fd = -1;
+    if (fstatvfs(dir_fd, &fs) == 0 && (uint64_t)fs.f_bavail * fs.f_frsize < near) {
+        return ENOSPC;
+    }
+    if (mdb_env_get_fd(s->env, &fd) == 0 && fstat(fd, &st) == 0 &&
+        getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
+        (uint64_t)st.st_size + near > limit.rlim_cur) {
+        return EFBIG;
+    }
+    return EIO;
 }
 
 /* ---- opening ---- */

@@ -1,0 +1,179 @@
+/*
+ * contract_peer - another process on the same folder: contract_peer VERB DIR [ARGUMENT...]
+ *
+ * Says on standard output what it did, one line each; ends when its standard input does.
+ * Exits with the code of the error it met, after printing its words.
+ */
+#include "core/failpoint.h"
+#include "core/queue.h"
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+static struct queue *queue;
+static struct err err;
+
+static void say(const char *line)
+{
+    (void)printf("%s\n", line);
+    (void)fflush(stdout);
+}
+
+static int ok(int r)
+{
+    if (r < 0) {
+        say(err.msg);
+        exit((int)err.code);
+    }
+    return r;
+}
+
+static int number(const char *text)
+{
+    return (int)strtol(text, NULL, 10);
+}
+
+static void open_queue(const char *dir, bool owner)
+{
+    const struct queue_conf conf = {.dir = dir, .owner = owner};
+    ok(queue_open(&queue, &conf, &err));
+}
+
+static void wait_for_line(void)
+{
+    for (int c = getchar(); c != '\n' && c != EOF; c = getchar()) {
+        continue;
+    }
+}
+
+static struct queue_tx *begin(void)
+{
+    struct queue_tx *tx = NULL;
+    ok(queue_begin(queue, &tx));
+    return tx;
+}
+
+/* put DIR TOPIC COMMITS PREFIX: one record per commit */
+static void verb_put(char **argv)
+{
+    open_queue(argv[2], false);
+    for (int i = 0; i < number(argv[4]); i++) {
+        char value[64];
+        int n = snprintf(value, sizeof(value), "%s%d", argv[5], i);
+        struct queue_tx *tx = begin();
+        ok(queue_put(tx, argv[3], SPAN_NONE, SPAN_NONE, span_of(value, (size_t)n), &err));
+        ok(queue_commit_wait(tx, NULL, &err));
+    }
+    say("done");
+}
+
+/* own DIR NOTE: owns the folder until it is told to stop */
+static void verb_own(char **argv)
+{
+    open_queue(argv[2], true);
+    ok(queue_owner_note(queue, argv[3], &err));
+    say("owner");
+    wait_for_line();
+}
+
+/* take DIR: becomes the owner as soon as it can */
+static void verb_take(char **argv)
+{
+    open_queue(argv[2], false);
+    say("waiting");
+    while (!ok(queue_take_ownership(queue, &err))) {
+        const struct timespec ms = {.tv_nsec = 1000000};
+        (void)nanosleep(&ms, NULL);
+    }
+    say("owner");
+    wait_for_line();
+}
+
+static uint64_t storm_count(void)
+{
+    struct queue_cursor *c = NULL;
+    struct queue_msg m;
+    uint64_t count = 0;
+    ok(queue_cursor_open(queue, &c, &err));
+    if (ok(queue_table_get(c, "storm", SPAN_LIT("count"), &m, &err))) {
+        (void)span_u64(m.value, &count);
+    }
+    queue_cursor_close(c);
+    return count;
+}
+
+/* storm DIR: commits three records in each of two topics and their number in a row, and acks,
+ * as fast as it can until it is killed */
+static void verb_storm(char **argv)
+{
+    char text[32];
+    open_queue(argv[2], true);
+    uint64_t count = storm_count();
+    say("storming");
+    for (;;) {
+        struct queue_tx *tx = begin();
+        for (int i = 0; i < 3; i++) {
+            int n = snprintf(text, sizeof(text), "%llu", (unsigned long long)count++);
+            const struct span value = span_of(text, (size_t)n);
+            ok(queue_put(tx, "storm.a", SPAN_NONE, SPAN_NONE, value, &err));
+            ok(queue_put(tx, "storm.b", SPAN_NONE, SPAN_NONE, value, &err));
+        }
+        int n = snprintf(text, sizeof(text), "%llu", (unsigned long long)count);
+        ok(queue_table_put(tx, "storm", SPAN_LIT("count"), span_of(text, (size_t)n),
+                           &err));
+        for (uint64_t i = 3; count >= 6 && i > 0; i--) { /* of the commit before */
+            const struct queue_at at = {.topic = "storm.a", .offset = count - 3 - i};
+            ok(queue_ack(tx, &at, &err));
+        }
+        ok(queue_commit_wait(tx, NULL, &err));
+    }
+}
+
+/* fill DIR BYTES: puts until its files may not grow any more, then once more */
+static void verb_fill(char **argv)
+{
+    const struct rlimit limit = {(rlim_t)number(argv[3]), (rlim_t)number(argv[3])};
+    const struct sigaction ignore = {.sa_handler = SIG_IGN};
+    static char value[64 * 1024];
+    int r = 0, commits = 0;
+    open_queue(argv[2], true);
+    (void)sigaction(SIGXFSZ, &ignore, NULL);
+    (void)setrlimit(RLIMIT_FSIZE, &limit);
+    for (; r == 0 && commits < 10000; commits++) {
+        struct queue_tx *tx = begin();
+        ok(queue_put(tx, "t", SPAN_NONE, SPAN_NONE, span_of(value, sizeof(value)), &err));
+        r = queue_commit_wait(tx, NULL, &err);
+    }
+    (void)printf("%d %s\n", commits - 1, err.msg);
+    struct queue_tx *tx = begin();
+    ok(queue_put(tx, "t", SPAN_NONE, SPAN_NONE, SPAN_LIT("small"), &err));
+    say(queue_commit_wait(tx, NULL, &err) < 0 ? err.msg : "written after all");
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        int argc;
+        void (*run)(char **argv);
+    } verbs[] = {{"put", 6, verb_put},
+                 {"own", 4, verb_own},
+                 {"take", 3, verb_take},
+                 {"storm", 3, verb_storm},
+                 {"fill", 4, verb_fill}};
+#ifdef OFFPEAK_FAILPOINTS
+    ok(failpoint_arm(getenv("OFFPEAK_FAILPOINT"), NULL, &err));
+#endif
+    for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
+        if (argc == verbs[i].argc && strcmp(argv[1], verbs[i].name) == 0) {
+            verbs[i].run(argv);
+            queue_close(queue);
+            return 0;
+        }
+    }
+    say("usage: contract_peer put|own|take|storm|fill DIR ...");
+    return ERR_USAGE;
+}
