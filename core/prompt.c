@@ -9,7 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define POWER_MAX      400 /* no field of any provider takes 1e400 */
+#define POWER_MAX      400          /* no field of any provider takes 1e400 */
+#define SHOWN_MAX      ((size_t)40) /* bytes of the input in a message */
 #define MEMBERS_FIRST  64
 #define MEMBERS_SIMPLE 8 /* so few are sorted by insertion */
 
@@ -100,7 +101,7 @@ struct walk {
     struct hash *whole, *chain;
     struct prompt *p;
     uint64_t prefix_bytes; /* prompt text in the chain so far */
-    char field[40];        /* the request field we are in, for messages */
+    struct span field;     /* the request field we are in, for messages */
     struct err *err;
 };
 
@@ -135,9 +136,10 @@ static int walk_number(struct walk *k, struct span value)
         return 0;
     }
     if (number.point > POWER_MAX || number.point < -POWER_MAX) {
-        err_set(k->err, ERR_INPUT, "body.%s holds a number no provider can use: %.*s%s",
-                k->field, (int)MIN_OF(value.n, (size_t)40), value.p,
-                value.n > 40 ? "..." : "");
+        err_set(k->err, ERR_INPUT, "body.%.*s holds a number no provider can use: %.*s%s",
+                (int)MIN_OF(k->field.n, SHOWN_MAX), k->field.p,
+                (int)MIN_OF(value.n, SHOWN_MAX), value.p,
+                value.n > SHOWN_MAX ? "..." : "");
         err_hint(k->err, "numbers lie between 1e-%d and 1e%d", POWER_MAX, POWER_MAX);
         return -ERR_INPUT;
     }
@@ -267,9 +269,7 @@ static int walk_member(struct walk *k, const struct member *m, enum place place)
 {
     struct span name = name_of(k, m);
     if (place == PLACE_BODY) {
-        struct span inside = jtext_inside(name);
-        snprintf(k->field, sizeof(k->field), "%.*s",
-                 (int)MIN_OF(inside.n, sizeof(k->field) - 1), inside.p);
+        k->field = jtext_inside(name);
     }
     writer_string(&k->w, name, true);
     writer_put(&k->w, ":", 1);
@@ -340,7 +340,7 @@ static int walk_settings(struct walk *k)
         if (!m) {
             continue;
         }
-        snprintf(k->field, sizeof(k->field), "%s", name);
+        k->field = span_str(name);
         writer_aim(&k->w, k->chain, NULL);
         writer_put(&k->w, name, strlen(name) + 1);
         writer_aim(&k->w, k->chain, NULL);

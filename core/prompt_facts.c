@@ -162,14 +162,20 @@ static bool is_text_content(struct span content)
     return true;
 }
 
+static int wrong_message(struct err *err, const struct prompt *p, struct span message,
+                         const char *must)
+{
+    char field[40];
+    snprintf(field, sizeof(field), "messages[%" PRIu64 "]", p->messages);
+    return wrong(err, field, message, must);
+}
+
 static int read_message(struct prompt *p, struct span message, struct err *err)
 {
     bool has_role = false;
     struct span name, value;
-    char field[40];
-    snprintf(field, sizeof(field), "messages[%" PRIu64 "]", p->messages);
     if (jtext_type(message) != JTEXT_OBJECT) {
-        return wrong(err, field, message, "an object with \"role\" and \"content\"");
+        return wrong_message(err, p, message, "an object with \"role\" and \"content\"");
     }
     for (size_t at = 0; jtext_next(message, &at, &name, &value);) {
         if (jtext_is_string(name, "role")) {
@@ -181,7 +187,8 @@ static int read_message(struct prompt *p, struct span message, struct err *err)
         }
     }
     if (!has_role) {
-        return wrong(err, field, message, "an object with a \"role\" such as \"user\"");
+        return wrong_message(err, p, message,
+                             "an object with a \"role\" such as \"user\"");
     }
     p->messages++;
     return 0;

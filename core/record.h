@@ -160,7 +160,7 @@ struct spend {
     int64_t time_ms;
 };
 /* event_id = the first 128 bits of SHA-256 over job id, attempt and kind, in hex: at-least-once
- * readers fold by it. An in-doubt record has null costs and tokens; `in_doubt_cost` is its bound. */
+ * readers fold by it. An in-doubt record has null costs and tokens; `in_doubt_usd` is its bound. */
 int spend_encode(const struct spend *s, struct buf *headers, struct buf *json,
                  struct err *err);
 

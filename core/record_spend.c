@@ -110,7 +110,6 @@ static const struct field money_list[] = {
     LINE(FIELD_USD, s.charge.cost.cache_read, "cost_cache_read"),
     LINE(FIELD_USD, s.charge.cost.cache_write, "cost_cache_write"),
     LINE(FIELD_USD, s.charge.cost.output, "cost_output"),
-    LINE(FIELD_USD, s.charge.cost.total, "list_cost"), /* nobody has a discount yet */
     LINE(FIELD_USD, s.charge.baseline, "baseline_cost"),
     LINE(FIELD_USD, s.charge.saved_dedupe, "saved_dedupe"),
     LINE(FIELD_USD, s.charge.saved_response_cache, "saved_response_cache"),
@@ -120,7 +119,7 @@ static const struct field money_list[] = {
 };
 
 static const struct field doubt_list[] = {
-    LINE(FIELD_USD, s.head.cost, "in_doubt_cost"),
+    LINE(FIELD_USD, s.head.cost, "in_doubt_usd"),
 };
 
 static const struct field book_list[] = {
