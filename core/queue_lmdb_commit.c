@@ -235,12 +235,10 @@ static struct queue_tx *take_done(struct commits *c)
     return tx;
 }
 
-static bool call_back(struct queue *q)
+static void call_back(struct queue *q)
 {
     struct queue_tx *tx;
-    bool stored = false;
     while ((tx = take_done(&q->commits))) {
-        stored |= !tx->failed;
         if (tx->cb) {
             tx->cb(tx->ctx, tx->failed ? 0 : tx->commit,
                    tx->failed ? &q->commits.failure : NULL);
@@ -248,15 +246,13 @@ static bool call_back(struct queue *q)
         loop_unhold(q->loop);
         queue_tx_drop(tx);
     }
-    return stored;
 }
 
 static void on_wake(void *ctx)
 {
     struct queue *q = CAST_CTX(queue, ctx, QUEUE_MAGIC);
-    if (call_back(q)) {
-        watch_notify(q);
-    }
+    call_back(q);
+    watch_notify(q); /* also of commits that somebody waited for: they have no callback */
 }
 
 int commits_init(struct queue *q, struct err *err)
@@ -289,7 +285,7 @@ void commits_fini(struct queue *q)
     if (c->started) {
         pthread_join(c->thread, NULL);
     }
-    (void)call_back(q);
+    call_back(q);
     c->wake = loop_wake_destroy(c->wake);
     pthread_cond_destroy(&c->work);
     pthread_cond_destroy(&c->room);

@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A job adds a release, a reservation and an acknowledgement, and perhaps its run's mark. */
-#define RELEASE_JOBS (QUEUE_TX_RECORDS / 4)
+/* A job adds a release, a reservation, and perhaps the mark of its run. */
+#define RELEASE_JOBS (QUEUE_TX_RECORDS / 3)
 
 /* ---- filling: feed -> slice ---- */
 
@@ -348,11 +348,30 @@ static void look_filling(void *ctx, struct waiting *w)
     }
 }
 
-int release_flush(struct scheduler *s, struct err *err)
+static int put_flush(struct scheduler *s, struct err *err)
 {
     _cleanup_(buf_fini) struct buf block;
     struct release flush = {.verdict = VERDICT_FLUSH};
     struct queue_tx *tx;
+    buf_init(&block, RELEASE_BYTES_MAX);
+    int rc = release_encode(&flush, &block, err);
+    if (rc >= 0 && queue_begin(s->conf.queue, &tx) < 0) {
+        rc = err_set(err, ERR_FAIL, "could not begin a commit: out of memory");
+    }
+    if (rc < 0) {
+        return rc;
+    }
+    rc = queue_put(tx, TOPIC_READY, SPAN_NONE, buf_span(&block), SPAN_NONE, err);
+    if (rc < 0) {
+        queue_tx_drop(tx);
+        return rc;
+    }
+    scheduler_commit(s, tx);
+    return 1;
+}
+
+int release_flush(struct scheduler *s, struct err *err)
+{
     if (s->unflushed == 0) {
         return 0;
     }
@@ -362,17 +381,6 @@ int release_flush(struct scheduler *s, struct err *err)
     if (rc < 0 || s->filling) {
         return rc; /* more lines are coming; batch.linger covers a producer that stalls */
     }
-    buf_init(&block, RELEASE_BYTES_MAX);
-    rc = release_encode(&flush, &block, err);
-    if (rc < 0 || queue_begin(s->conf.queue, &tx) < 0) {
-        return rc < 0 ? rc : -ERR_FAIL;
-    }
-    rc = queue_put(tx, TOPIC_READY, SPAN_NONE, buf_span(&block), SPAN_NONE, err);
-    if (rc < 0) {
-        queue_tx_drop(tx);
-        return rc;
-    }
     s->unflushed = 0;
-    scheduler_commit(s, tx);
-    return 1;
+    return put_flush(s, err);
 }

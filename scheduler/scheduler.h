@@ -46,8 +46,8 @@ struct gate {
     enum gate_kind kind;
     bool closed;           /* nothing in flight can reopen it */
     int64_t opens_wall_ms; /* start of the next period; 0: only a person can open it */
-    char why[500];         /* "budget of 'search' per day: $4 spent and $0 reserved of $4 ..." */
-    char hint[320];        /* the command that would open it */
+    char why[500];  /* "budget of 'search' per day: $4 spent and $0 reserved of $4 ..." */
+    char hint[320]; /* the command that would open it */
 };
 
 int scheduler_create(struct scheduler **ret, const struct scheduler_conf *conf,

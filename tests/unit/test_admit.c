@@ -10,18 +10,12 @@
 #include <cmocka.h>
 
 #include "scheduler/admit.h"
+#include "tests/lib/book.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #define NOON_MS INT64_C(1795262400000) /* 2026-11-21T12:00:00Z */
-
-static const char book_json[] =
-    "{\"version\":\"2026-01-01\",\"providers\":{\"openai\":[{\"model\":\"m\",\"rows\":[{"
-    "\"effective_from\":\"2026-01-01\",\"context_tokens\":1000,\"max_output_tokens\":100,"
-    "\"cache_min_tokens\":1024,\"source\":\"test\",\"tiers\":[{\"min_prompt_tokens\":0,"
-    "\"standard\":{\"input\":\"1\",\"cache_read\":\"1\",\"output\":\"1\"},"
-    "\"batch\":{\"input\":\"1\",\"cache_read\":\"1\",\"output\":\"1\"}}]}]}]}}";
 
 struct desk {
     struct price_book *book;
@@ -81,7 +75,7 @@ static int setup(void **state)
     static struct desk desk;
     struct err err = {0};
     memset(&desk, 0, sizeof(desk));
-    if (price_book_parse(&desk.book, span_str(book_json), "test", &err) < 0) {
+    if (price_book_parse(&desk.book, SPAN_LIT(TEST_BOOK), "test", &err) < 0) {
         fail_msg("%s", err.msg);
     }
     desk.in = (struct admit_in){.ask = &desk.ask,
@@ -229,9 +223,9 @@ static void test_a_job_without_output_limit_reserves_the_models_maximum(void **s
     uint64_t input = prompt_tokens_bound(&d->ask.prompt);
     d->ask.prompt.has_output_limit = false;
     when_asked(d);
-    assert_int_equal(d->decision.bound.output_tokens, 100);
+    assert_int_equal(d->decision.bound.output_tokens, 1000);
     assert_int_equal(usd_pico(d->decision.bound.usd),
-                     usd_pico(micro((int64_t)input + 100)));
+                     usd_pico(micro((int64_t)input + 1000)));
 }
 
 static void test_three_choices_reserve_three_outputs(void **state)
@@ -250,7 +244,7 @@ static void test_a_prompt_with_images_reserves_the_whole_context(void **state)
     given_a_job(d, 500);
     d->ask.prompt.text_only = false;
     when_asked(d);
-    assert_int_equal(d->decision.bound.input_tokens, 1000);
+    assert_int_equal(d->decision.bound.input_tokens, 100000);
 }
 
 static void test_a_bound_past_nine_million_dollars_is_rejected(void **state)

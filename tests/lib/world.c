@@ -1,0 +1,415 @@
+#include "tests/lib/world.h"
+
+#include "core/headers.h"
+#include "tests/lib/book.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MICRO INT64_C(1000000)
+
+static void must(int rc, const struct err *err)
+{
+    if (rc < 0) {
+        fail_msg("%s", err->msg);
+    }
+}
+
+/* ---- a worker that always answers ---- */
+
+#define ANSWERS_MAX 256
+
+struct world_worker {
+    struct world *w;
+    struct queue_feed *feed;
+    struct loop_timer *timer;
+    struct queue_msg taken[ANSWERS_MAX];
+    struct release releases[ANSWERS_MAX];
+    unsigned n;
+    bool committing;
+};
+
+static void worker_look(void *ctx);
+
+static void put_spend(struct world *w, struct queue_tx *tx, const struct release *r)
+{
+    _cleanup_(buf_fini) struct buf block;
+    struct err err = {0};
+    struct spend_head h = {.kind = SPEND_USAGE, .final = true, .attempt = r->attempt};
+    h.cost = usd_from_pico(usd_pico(r->reserved) / 100 * w->cost_share);
+    h.usage.input = r->verdict == VERDICT_RUN;
+    snprintf(h.job, sizeof(h.job), "%s", r->job);
+    snprintf(h.run, sizeof(h.run), "%s", r->run);
+    snprintf(h.team, sizeof(h.team), "%s", r->team);
+    snprintf(h.feature, sizeof(h.feature), "%s", r->feature);
+    snprintf(h.day, sizeof(h.day), "%s", r->day);
+    buf_init(&block, HEADERS_BYTES_MAX);
+    must(spend_head_encode(&h, &block), &err);
+    must(queue_put(tx, TOPIC_SPEND, span_str(r->team), buf_span(&block), SPAN_LIT("{}"),
+                   &err),
+         &err);
+}
+
+static void worker_committed(void *ctx, uint64_t commit, const struct err *err)
+{
+    struct world_worker *k = ctx;
+    (void)commit;
+    assert_null(err);
+    k->committing = false;
+    k->n = 0;
+    worker_look(k);
+}
+
+static void worker_answer(void *ctx)
+{
+    struct world_worker *k = ctx;
+    struct queue_tx *tx;
+    struct err err = {0};
+    must(queue_begin(k->w->queue, &tx), &err);
+    for (unsigned i = 0; i < k->n; i++) {
+        if (k->releases[i].verdict != VERDICT_FLUSH) {
+            put_spend(k->w, tx, &k->releases[i]);
+        }
+        must(queue_ack(tx, &k->taken[i].at, &err), &err);
+    }
+    k->committing = true;
+    queue_commit(tx, worker_committed, k);
+}
+
+/* Takes what is there and answers it together, `latency_ms` later. */
+static void worker_look(void *ctx)
+{
+    struct world_worker *k = ctx;
+    struct queue_msg msg;
+    struct err err = {0};
+    if (k->n > 0 || k->committing) {
+        return;
+    }
+    while (k->n < ANSWERS_MAX && queue_next(k->feed, &msg, &err) > 0) {
+        must(release_decode(msg.headers, &k->releases[k->n]), &err);
+        k->taken[k->n++] = msg;
+    }
+    if (k->n > 0) {
+        loop_timer_start(k->timer, k->w->latency_ms);
+    }
+}
+
+static void worker_begin(struct world *w)
+{
+    struct err err = {0};
+    struct world_worker *k = calloc(1, sizeof(*k));
+    assert_non_null(k);
+    k->w = w;
+    must(queue_feed_open(w->queue, TOPIC_READY, &k->feed, &err), &err);
+    must(loop_timer_create(w->loop, worker_answer, k, &k->timer), &err);
+    must(queue_watch(w->queue, worker_look, k), &err);
+    w->worker = k;
+    worker_look(k);
+}
+
+static void worker_end(struct world *w)
+{
+    struct world_worker *k = w->worker;
+    queue_unwatch(w->queue, worker_look, k);
+    queue_feed_close(k->feed);
+    loop_timer_destroy(k->timer);
+    free(k);
+    w->worker = NULL;
+}
+
+/* ---- the world ---- */
+
+static void on_event(void *ctx, const char *subject, const char *text)
+{
+    struct world *w = ctx;
+    snprintf(w->last_event, sizeof(w->last_event), "%s: %s", subject, text);
+}
+
+static void on_stop(void *ctx, const struct err *err)
+{
+    struct world *w = ctx;
+    w->stopped = *err;
+    loop_stop(w->loop);
+}
+
+static void open_all(struct world *w)
+{
+    struct err err = {0};
+    struct queue_conf conf = {.dir = w->dir, .owner = true, .loop = w->loop};
+    must(queue_open(&w->queue, &conf, &err), &err);
+    struct scheduler_conf s = {.queue = w->queue,
+                               .loop = w->loop,
+                               .prices = w->prices,
+                               .provider = "openai",
+                               .origin = "http://localhost",
+                               .account = "test",
+                               .settings = &w->settings,
+                               .on_event = on_event,
+                               .on_stop = on_stop,
+                               .ctx = w};
+    must(scheduler_create(&w->scheduler, &s, &err), &err);
+    must(scheduler_start(w->scheduler, &err), &err);
+    worker_begin(w);
+}
+
+static void close_all(struct world *w)
+{
+    worker_end(w);
+    w->scheduler = scheduler_destroy(w->scheduler);
+    w->queue = queue_close(w->queue);
+}
+
+void world_begin(struct world *w)
+{
+    struct err err = {0};
+    memset(w, 0, sizeof(*w));
+    w->latency_ms = HOUR_MS;
+    w->cost_share = 50;
+    w->settings.flow_calls = 100000;
+    snprintf(w->dir, sizeof(w->dir), "/dev/shm/offpeak-world-XXXXXX");
+    assert_non_null(mkdtemp(w->dir));
+    must(price_book_parse(&w->prices, SPAN_LIT(TEST_BOOK), "test", &err), &err);
+    must(loop_create(&w->loop, clock_simulated(WORLD_START_MS), &err), &err);
+    open_all(w);
+}
+
+void world_restart(struct world *w)
+{
+    close_all(w);
+    open_all(w);
+}
+
+void world_end(struct world *w)
+{
+    char command[128];
+    close_all(w);
+    loop_destroy(w->loop);
+    price_book_free(w->prices);
+    snprintf(command, sizeof(command), "rm -rf %s", w->dir);
+    FILE *rm = popen(command, "r");
+    if (rm) {
+        pclose(rm);
+    }
+}
+
+static void time_is_up(void *ctx)
+{
+    loop_stop(ctx);
+}
+
+void world_pass(struct world *w, int64_t ms)
+{
+    struct loop_timer *until;
+    assert_int_equal(loop_timer_create(w->loop, time_is_up, w->loop, &until), 0);
+    loop_timer_start(until, ms);
+    loop_run(w->loop);
+    loop_timer_destroy(until);
+    if (w->stopped.msg[0]) {
+        fail_msg("the scheduler stopped: %s", w->stopped.msg);
+    }
+}
+
+/* ---- what is given ---- */
+
+static struct queue_tx *begin(struct world *w)
+{
+    struct queue_tx *tx;
+    assert_int_equal(queue_begin(w->queue, &tx), 0);
+    return tx;
+}
+
+static void on_given(void *ctx, uint64_t number, const struct err *err)
+{
+    (void)ctx;
+    (void)number;
+    assert_null(err);
+}
+
+/* Stored before any time passes: a commit under way holds the simulated clock. */
+static void commit(struct queue_tx *tx)
+{
+    queue_commit(tx, on_given, NULL);
+}
+
+/* A line whose bound is exactly `bound` tokens: the output limit fills it up. */
+static void job_line(struct buf *line, unsigned n, unsigned bound)
+{
+    char body[400];
+    struct prompt p;
+    struct err err = {0};
+    for (unsigned limit = bound;;) {
+        snprintf(body, sizeof(body),
+                 "{\"model\":\"m\",\"max_tokens\":%04u,\"messages\":[{\"role\":\"user\","
+                 "\"content\":\"question %u\"}]}",
+                 limit, n);
+        /* JSON knows no leading zeros: they become spaces, so the length stays the same. */
+        char *digits = strstr(body, "max_tokens\":") + strlen("max_tokens\":");
+        for (; *digits == '0' && digits[1] >= '0' && digits[1] <= '9'; digits++) {
+            *digits = ' ';
+        }
+        must(prompt_read(span_str(body), PROMPT_L1, &p, &err), &err);
+        uint64_t total = prompt_tokens_bound(&p) + p.output_limit;
+        if (total == bound) {
+            break;
+        }
+        assert_true(total > bound && limit >= total - bound);
+        limit -= (unsigned)(total - bound);
+    }
+    buf_addf(
+        line,
+        "{\"custom_id\":\"c%u\",\"method\":\"POST\",\"url\":\"/v1/chat/completions\","
+        "\"body\":%s}",
+        n, body);
+}
+
+void world_submit(struct world *w, const char *queue, const char *run, unsigned first,
+                  unsigned last, unsigned bound)
+{
+    char topic[QUEUE_NAME_MAX];
+    struct err err = {0};
+    struct queue_tx *tx = begin(w);
+    snprintf(topic, sizeof(topic), "jobs.%s", queue);
+    for (unsigned n = first; n <= last; n++) {
+        _cleanup_(buf_fini) struct buf block, line;
+        struct job_head head = {.line = n};
+        snprintf(head.run, sizeof(head.run), "%s", run);
+        buf_init(&block, HEADERS_BYTES_MAX);
+        buf_init(&line, 4096);
+        must(job_head_encode(&head, &block), &err);
+        job_line(&line, n, bound);
+        must(queue_put(tx, topic, SPAN_NONE, buf_span(&block), buf_span(&line), &err),
+             &err);
+    }
+    commit(tx);
+}
+
+void world_run_row(struct world *w, const char *queue, const char *run, unsigned lines,
+                   unsigned max_cost)
+{
+    _cleanup_(buf_fini) struct buf json;
+    char topic[QUEUE_NAME_MAX], table[QUEUE_NAME_MAX], key[QUEUE_KEY_MAX];
+    char team[TEAM_MAX + 1], feature[FEATURE_MAX + 1];
+    struct err err = {0};
+    struct run_row row = {.level = PROMPT_L1, .lines = lines, .complete = true};
+    struct queue_tx *tx = begin(w);
+    snprintf(row.reuse, sizeof(row.reuse), "always");
+    row.has_max_cost = max_cost > 0;
+    row.max_cost = usd_from_pico(max_cost * MICRO);
+    snprintf(topic, sizeof(topic), "jobs.%s", queue);
+    must(topic_jobs_parse(topic, team, feature), &err);
+    table_runs(team, table);
+    run_key(feature, run, key);
+    buf_init(&json, 8192);
+    must(run_row_encode(&row, &json), &err);
+    must(queue_table_put(tx, table, span_str(key), buf_span(&json), &err), &err);
+    commit(tx);
+}
+
+void world_budget(struct world *w, const char *scope, unsigned edit, unsigned day,
+                  unsigned month, unsigned total, bool paused)
+{
+    _cleanup_(buf_fini) struct buf json;
+    char key[QUEUE_KEY_MAX];
+    struct err err = {0};
+    struct budget_edit b = {.edit = edit, .paused = paused};
+    struct queue_tx *tx = begin(w);
+    snprintf(b.scope, sizeof(b.scope), "%s", scope);
+    b.has_day = day > 0;
+    b.day = usd_from_pico(day * MICRO);
+    b.has_month = month > 0;
+    b.month = usd_from_pico(month * MICRO);
+    b.has_total = total > 0;
+    b.total = usd_from_pico(total * MICRO);
+    budget_key(scope, edit, key);
+    buf_init(&json, 4096);
+    must(budget_edit_encode(&b, &json), &err);
+    must(queue_table_put(tx, TABLE_BUDGETS, span_str(key), buf_span(&json), &err), &err);
+    commit(tx);
+}
+
+/* ---- folding ---- */
+
+static bool in_scope(const char *scope, const char *team, const char *feature)
+{
+    char both[TEAM_MAX + FEATURE_MAX + 2];
+    snprintf(both, sizeof(both), "%s/%s", team, feature);
+    return strcmp(scope, team) == 0 || strcmp(scope, both) == 0;
+}
+
+struct folding {
+    struct fold fold;
+    const char *scope;
+    struct queue_cursor *spend;
+    struct queue_msg next; /* the spend record that comes next */
+    bool has_next;
+};
+
+static void next_spend(struct folding *f)
+{
+    struct err err = {0};
+    f->has_next = queue_read(f->spend, &f->next, &err) > 0;
+}
+
+/* Settlements that the scheduler had applied before it made a release. Every job of these
+ * scenarios reserves the same share of its cost, so the reservation is found from it. */
+static void settle_before(struct folding *f, uint64_t offset, int cost_share)
+{
+    struct spend_head h;
+    while (f->has_next && f->next.at.offset < offset) {
+        assert_int_equal(spend_head_decode(f->next.headers, &h), 0);
+        if (in_scope(f->scope, h.team, h.feature) && !usd_is_zero(h.cost)) {
+            f->fold.settled++;
+            f->fold.spent_pico += usd_pico(h.cost);
+            f->fold.reserved_pico -= usd_pico(h.cost) / cost_share * 100;
+        }
+        next_spend(f);
+    }
+}
+
+static void fold_release(struct folding *f, const struct release *r)
+{
+    switch (r->verdict) {
+    case VERDICT_RUN:
+        f->fold.released++;
+        f->fold.reserved_pico += usd_pico(r->reserved);
+        break;
+    case VERDICT_REJECTED: f->fold.rejected++; break;
+    case VERDICT_CANCELLED: f->fold.cancelled++; break;
+    case VERDICT_FLUSH: break;
+    }
+    int64_t now = f->fold.spent_pico + f->fold.reserved_pico;
+    f->fold.peak_pico = MAX_OF(f->fold.peak_pico, now);
+}
+
+struct fold world_fold(struct world *w, const char *scope)
+{
+    struct folding f = {.scope = scope};
+    struct queue_cursor *ready;
+    struct queue_msg msg;
+    struct release r;
+    struct err err = {0};
+    must(queue_cursor_open(w->queue, &ready, &err), &err);
+    must(queue_cursor_open(w->queue, &f.spend, &err), &err);
+    queue_read_topic(ready, TOPIC_READY, 0, 0);
+    queue_read_topic(f.spend, TOPIC_SPEND, 0, 0);
+    next_spend(&f);
+    while (queue_read(ready, &msg, &err) > 0) {
+        must(release_decode(msg.headers, &r), &err);
+        f.fold.flushes += r.verdict == VERDICT_FLUSH;
+        if (r.verdict != VERDICT_FLUSH && in_scope(scope, r.team, r.feature)) {
+            settle_before(&f, r.seen_spend, w->cost_share);
+            fold_release(&f, &r);
+        }
+    }
+    settle_before(&f, UINT64_MAX, w->cost_share);
+    queue_cursor_close(f.spend);
+    queue_cursor_close(ready);
+    return f.fold;
+}

@@ -1,0 +1,60 @@
+/*
+ * world.h - a data folder, a scheduler and a worker that always answers, on simulated time.
+ *
+ * For scenarios that need days to pass. Everything is the real thing but the clock and the
+ * worker: the worker here takes what is released, thinks for `latency_ms`, and settles each job
+ * at `cost_share` percent of its bound. A test says what is given, lets time pass with
+ * world_pass, and looks at the store through `fold`, which adds up topics and tables by itself.
+ */
+#ifndef OFFPEAK_TESTS_LIB_WORLD_H
+#define OFFPEAK_TESTS_LIB_WORLD_H
+
+#include "core/loop.h"
+#include "core/queue.h"
+#include "scheduler/scheduler.h"
+
+#define WORLD_START_MS INT64_C(1795262400000) /* 2026-11-21T12:00:00Z, a Saturday */
+#define HOUR_MS        INT64_C(3600000)
+#define DAY_MS         (24 * HOUR_MS)
+
+struct world {
+    char dir[64];
+    struct loop *loop;
+    struct queue *queue;
+    struct scheduler *scheduler;
+    struct price_book *prices;
+    struct scheduler_settings settings;
+    struct world_worker *worker;
+    int64_t latency_ms;
+    int cost_share; /* percent of the bound */
+    char last_event[600];
+    struct err stopped;
+};
+
+/* What the store says, folded without any code of scheduler/. */
+struct fold {
+    unsigned released, rejected, cancelled, flushes, settled;
+    int64_t spent_pico, reserved_pico; /* now */
+    int64_t peak_pico; /* most that was ever spent and reserved together */
+};
+
+void world_begin(struct world *w);
+void world_end(struct world *w);
+/* Ends the scheduler, the worker and the queue, and starts them again on the same folder. */
+void world_restart(struct world *w);
+/* Lets time pass: everything that is due happens, then returns. */
+void world_pass(struct world *w, int64_t ms);
+
+/* Enqueues jobs first..last of a run; each costs at most `bound` micro-dollars. */
+void world_submit(struct world *w, const char *queue, const char *run, unsigned first,
+                  unsigned last, unsigned bound);
+/* The run's row: complete, with an optional --max-cost in micro-dollars (0: none). */
+void world_run_row(struct world *w, const char *queue, const char *run, unsigned lines,
+                   unsigned max_cost);
+/* A budget edit; limits in micro-dollars, 0: none. */
+void world_budget(struct world *w, const char *scope, unsigned edit, unsigned day,
+                  unsigned month, unsigned total, bool paused);
+/* Folds what concerns `scope` (a team or team/feature). */
+struct fold world_fold(struct world *w, const char *scope);
+
+#endif

@@ -1,0 +1,276 @@
+/*
+ * Budgets over simulated days: the real store, the real scheduler, a worker that answers after
+ * an hour at half the bound. A job's bound is 1,000 micro-dollars unless a test says otherwise;
+ * it is noon of 21 November 2026 (UTC) when a test begins.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "tests/lib/world.h"
+
+#include <string.h>
+
+#define MICRO INT64_C(1000000)
+#define BOUND 1000
+
+static struct world world;
+
+static int setup(void **state)
+{
+    (void)state;
+    world_begin(&world);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    world_end(&world);
+    return 0;
+}
+
+static void given_jobs(const char *queue, unsigned n)
+{
+    world_run_row(&world, queue, "r1", n, 0);
+    world_submit(&world, queue, "r1", 1, n, BOUND);
+}
+
+static struct gate gate_of(const char *team, const char *feature)
+{
+    struct gate g;
+    scheduler_gate(world.scheduler, team, feature, &g);
+    return g;
+}
+
+static void test_without_a_limit_everything_runs(void **state)
+{
+    (void)state;
+    given_jobs("search.tags", 50);
+    world_pass(&world, 3 * HOUR_MS);
+    assert_int_equal(world_fold(&world, "search").settled, 50);
+    assert_int_equal(scheduler_waiting(world.scheduler), 0);
+}
+
+static void test_a_days_budget_lets_its_worth_through_and_no_more(void **state)
+{
+    (void)state;
+    world_budget(&world, "search", 1, 10 * BOUND, 0, 0, false);
+    given_jobs("search.tags", 50);
+    world_pass(&world, 10 * HOUR_MS);
+    struct fold f = world_fold(&world, "search");
+    assert_true(f.peak_pico <= 10 * BOUND * MICRO);
+    /* A job settles at half its bound, so the day's worth is nearly twenty jobs, not ten. */
+    assert_in_range(f.settled, 18, 19);
+    assert_true(gate_of("search", "tags").closed);
+    assert_int_equal(f.settled + scheduler_waiting(world.scheduler), 50);
+}
+
+static void test_the_rest_goes_on_at_midnight_utc(void **state)
+{
+    (void)state;
+    world_budget(&world, "search", 1, 10 * BOUND, 0, 0, false);
+    given_jobs("search.tags", 30);
+    world_pass(&world, 11 * HOUR_MS);
+    unsigned before = world_fold(&world, "search").settled;
+    assert_int_equal(gate_of("search", "tags").opens_wall_ms,
+                     WORLD_START_MS + 12 * HOUR_MS);
+    world_pass(&world, 12 * HOUR_MS);
+    assert_true(before < 30);
+    assert_int_equal(world_fold(&world, "search").settled, 30);
+}
+
+static void test_a_month_stays_closed_over_night_and_opens_with_the_next(void **state)
+{
+    (void)state;
+    world_budget(&world, "search", 1, 0, 10 * BOUND, 0, false);
+    given_jobs("search.tags", 30);
+    world_pass(&world, 8 * DAY_MS);
+    assert_in_range(world_fold(&world, "search").settled, 18, 19);
+    world_pass(&world, 2 * DAY_MS); /* it is December now */
+    assert_int_equal(world_fold(&world, "search").settled, 30);
+}
+
+static void test_a_total_waits_for_a_person_and_a_raised_limit_opens_it(void **state)
+{
+    (void)state;
+    world_budget(&world, "search", 1, 0, 0, 10 * BOUND, false);
+    given_jobs("search.tags", 30);
+    world_pass(&world, 40 * DAY_MS);
+    assert_in_range(world_fold(&world, "search").settled, 18, 19);
+    assert_int_equal(gate_of("search", "tags").opens_wall_ms, 0);
+    world_budget(&world, "search", 2, 0, 0, 100 * BOUND, false);
+    world_pass(&world, 3 * HOUR_MS);
+    assert_int_equal(world_fold(&world, "search").settled, 30);
+}
+
+static void test_one_feature_at_its_limit_does_not_stop_its_neighbour(void **state)
+{
+    (void)state;
+    world_budget(&world, "search/tags", 1, 0, 0, 4 * BOUND, false);
+    given_jobs("search.tags", 20);
+    given_jobs("search.titles", 20);
+    world_pass(&world, 10 * HOUR_MS);
+    assert_true(world_fold(&world, "search/tags").peak_pico <= 4 * BOUND * MICRO);
+    assert_int_equal(world_fold(&world, "search/titles").settled, 20);
+    assert_true(gate_of("search", "tags").closed);
+    assert_int_equal(gate_of("search", "titles").kind, GATE_OPEN);
+}
+
+static void test_a_teams_limit_holds_over_its_features_together(void **state)
+{
+    (void)state;
+    world_budget(&world, "search", 1, 0, 0, 10 * BOUND, false);
+    given_jobs("search.tags", 20);
+    given_jobs("search.titles", 20);
+    given_jobs("ads.titles", 20);
+    world_pass(&world, 10 * HOUR_MS);
+    struct fold f = world_fold(&world, "search");
+    assert_true(f.peak_pico <= 10 * BOUND * MICRO);
+    assert_in_range(f.settled, 18, 19);
+    assert_int_equal(world_fold(&world, "ads").settled, 20);
+}
+
+static void test_a_charge_belongs_to_the_day_of_its_reservation(void **state)
+{
+    (void)state;
+    world.latency_ms = 13 * HOUR_MS; /* answered after midnight */
+    world_budget(&world, "search", 1, 10 * BOUND, 0, 0, false);
+    given_jobs("search.tags", 10);
+    world_pass(&world, 12 * HOUR_MS + HOUR_MS / 2);
+    /* The new day has its whole limit, though nothing of yesterday is settled yet. */
+    world_submit(&world, "search.tags", "r2", 11, 20, BOUND);
+    world_pass(&world, HOUR_MS / 4);
+    assert_int_equal(world_fold(&world, "search").released, 20);
+}
+
+static void test_a_restart_finds_what_was_spent_and_reserved(void **state)
+{
+    (void)state;
+    world_budget(&world, "search", 1, 0, 0, 10 * BOUND, false);
+    given_jobs("search.tags", 30);
+    world_pass(&world, HOUR_MS / 2);
+    assert_int_equal(world_fold(&world, "search").released, 10);
+    world_restart(&world);
+    world_pass(&world, HOUR_MS / 4);
+    assert_int_equal(world_fold(&world, "search").released, 10);
+    world_pass(&world, 10 * HOUR_MS);
+    world_restart(&world);
+    world_pass(&world, 10 * HOUR_MS);
+    struct fold f = world_fold(&world, "search");
+    assert_true(f.peak_pico <= 10 * BOUND * MICRO);
+    assert_in_range(f.settled, 18, 19);
+}
+
+static void test_a_lowered_limit_freezes_and_loses_nothing(void **state)
+{
+    (void)state;
+    world_budget(&world, "search", 1, 0, 0, 20 * BOUND, false);
+    given_jobs("search.tags", 40);
+    world_pass(&world, HOUR_MS / 2);
+    world_budget(&world, "search", 2, 0, 0, 2 * BOUND, false);
+    world_pass(&world, 5 * HOUR_MS);
+    struct fold f = world_fold(&world, "search");
+    assert_int_equal(f.settled, 20); /* what had been released is finished, no more */
+    assert_int_equal(scheduler_waiting(world.scheduler), 20);
+    assert_true(gate_of("search", "tags").closed);
+}
+
+static void test_a_paused_team_waits_until_it_is_resumed(void **state)
+{
+    (void)state;
+    world_budget(&world, "search", 1, 0, 0, 0, true);
+    given_jobs("search.tags", 5);
+    world_pass(&world, 2 * DAY_MS);
+    assert_int_equal(world_fold(&world, "search").released, 0);
+    assert_int_equal(gate_of("search", "tags").kind, GATE_PAUSE);
+    world_budget(&world, "search", 2, 0, 0, 0, false);
+    world_pass(&world, 3 * HOUR_MS);
+    assert_int_equal(world_fold(&world, "search").settled, 5);
+}
+
+static void test_a_job_dearer_than_the_limit_is_rejected_and_the_rest_goes_on(
+    void **state)
+{
+    (void)state;
+    world_budget(&world, "search", 1, 0, 0, 3 * BOUND, false);
+    world_run_row(&world, "search.tags", "r1", 3, 0);
+    world_submit(&world, "search.tags", "r1", 1, 1, BOUND);
+    world_submit(&world, "search.tags", "r1", 2, 2, 4 * BOUND);
+    world_submit(&world, "search.tags", "r1", 3, 3, BOUND);
+    world_pass(&world, 5 * HOUR_MS);
+    struct fold f = world_fold(&world, "search");
+    assert_int_equal(f.rejected, 1);
+    assert_int_equal(f.settled, 2);
+}
+
+static void test_a_runs_own_limit_cancels_what_no_longer_fits(void **state)
+{
+    (void)state;
+    world_run_row(&world, "search.tags", "r1", 10, 4 * BOUND);
+    world_submit(&world, "search.tags", "r1", 1, 10, BOUND);
+    world_pass(&world, 5 * HOUR_MS);
+    struct fold f = world_fold(&world, "search");
+    assert_int_equal(f.released, 4);
+    assert_int_equal(f.cancelled, 6);
+    assert_int_equal(scheduler_waiting(world.scheduler), 0);
+}
+
+static void test_lines_submitted_twice_run_once(void **state)
+{
+    (void)state;
+    given_jobs("search.tags", 10);
+    world_submit(&world, "search.tags", "r1", 1, 10, BOUND);
+    world_pass(&world, 3 * HOUR_MS);
+    world_restart(&world);
+    world_submit(&world, "search.tags", "r1", 1, 10, BOUND);
+    world_pass(&world, 3 * HOUR_MS);
+    assert_int_equal(world_fold(&world, "search").released, 10);
+    assert_int_equal(scheduler_waiting(world.scheduler), 0);
+}
+
+static void test_the_flow_cap_holds_back_and_loses_nothing(void **state)
+{
+    (void)state;
+    world.settings.flow_calls = 8;
+    world_restart(&world);
+    given_jobs("search.tags", 40);
+    world_pass(&world, HOUR_MS / 2);
+    assert_int_equal(world_fold(&world, "search").released, 8);
+    world_pass(&world, 20 * HOUR_MS);
+    assert_int_equal(world_fold(&world, "search").settled, 40);
+}
+
+static void test_a_queue_that_ran_dry_is_flushed_once(void **state)
+{
+    (void)state;
+    given_jobs("search.tags", 40);
+    world_pass(&world, 5 * HOUR_MS);
+    assert_int_equal(world_fold(&world, "search").flushes, 1);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(test_without_a_limit_everything_runs),
+        T(test_a_days_budget_lets_its_worth_through_and_no_more),
+        T(test_the_rest_goes_on_at_midnight_utc),
+        T(test_a_month_stays_closed_over_night_and_opens_with_the_next),
+        T(test_a_total_waits_for_a_person_and_a_raised_limit_opens_it),
+        T(test_one_feature_at_its_limit_does_not_stop_its_neighbour),
+        T(test_a_teams_limit_holds_over_its_features_together),
+        T(test_a_charge_belongs_to_the_day_of_its_reservation),
+        T(test_a_restart_finds_what_was_spent_and_reserved),
+        T(test_a_lowered_limit_freezes_and_loses_nothing),
+        T(test_a_paused_team_waits_until_it_is_resumed),
+        T(test_a_job_dearer_than_the_limit_is_rejected_and_the_rest_goes_on),
+        T(test_a_runs_own_limit_cancels_what_no_longer_fits),
+        T(test_lines_submitted_twice_run_once),
+        T(test_the_flow_cap_holds_back_and_loses_nothing),
+        T(test_a_queue_that_ran_dry_is_flushed_once),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
