@@ -72,7 +72,7 @@ static int64_t reasoning_tokens(const struct ask_facts *ask)
     if (!price_row(ask->row)->reasoning) {
         return 0;
     }
-    int64_t wish = REASONING_STEP * (1 + ask->digest[31] % 4);
+    int64_t wish = (int64_t)REASONING_STEP * (1 + ask->digest[31] % 4);
     int64_t half = ask->limit_tokens / 2;
     return ask->limit_tokens >= 0 && wish > half ? half : wish;
 }

@@ -119,9 +119,9 @@ static int check_input(const struct request *r, const char *id, struct problem *
 static int read_order(const struct request *r, const json_t *body, struct batch *b,
                       struct problem *p)
 {
-    const char *input;
-    const char *endpoint;
-    const char *window;
+    const char *input = "";
+    const char *endpoint = "";
+    const char *window = "";
     const json_t *metadata = json_object_get(body, "metadata");
     if (need_string(body, "input_file_id", &input, p) < 0 ||
         need_string(body, "endpoint", &endpoint, p) < 0 ||

@@ -163,36 +163,47 @@ static int check_messages(const json_t *body, struct problem *p)
     return 0;
 }
 
+struct number_rule {
+    const char *name;
+    double min, max;
+    bool integer;
+};
+
+static int check_number(const json_t *v, const struct number_rule *rule,
+                        struct problem *p)
+{
+    if (rule->integer ? !json_is_integer(v) : !json_is_number(v)) {
+        return problem_set(p, 400, rule->name, "invalid_type",
+                           "Invalid type for '%s': expected %s.", rule->name,
+                           rule->integer ? "an integer" : "a decimal");
+    }
+    double x = json_number_value(v);
+    if (x < rule->min) {
+        return problem_set(p, 400, rule->name, "integer_below_min_value",
+                           "Invalid '%s': expected a value >= %g, but got %g instead.",
+                           rule->name, rule->min, x);
+    }
+    if (x > rule->max) {
+        return problem_set(p, 400, rule->name, "invalid_value",
+                           "Invalid '%s': expected a value <= %g, but got %g instead.",
+                           rule->name, rule->max, x);
+    }
+    return 0;
+}
+
 static int check_numbers(const json_t *body, struct problem *p)
 {
-    static const struct {
-        const char *name;
-        double min, max;
-        bool integer;
-    } rows[] = {
+    static const struct number_rule rules[] = {
         {"temperature", 0, 2, false},       {"top_p", 0, 1, false},
         {"presence_penalty", -2, 2, false}, {"frequency_penalty", -2, 2, false},
         {"n", 1, ASK_CHOICES_MAX, true},    {"top_logprobs", 0, 20, true},
         {"max_tokens", 1, 1e12, true},      {"max_completion_tokens", 1, 1e12, true},
         {"seed", -0x1p63, 0x1p63, true},
     };
-    for (size_t i = 0; i < COUNT(rows); i++) {
-        const json_t *v = json_object_get(body, rows[i].name);
-        if (!v || json_is_null(v)) {
-            continue;
-        }
-        if (rows[i].integer ? !json_is_integer(v) : !json_is_number(v)) {
-            return problem_set(p, 400, rows[i].name, "invalid_type",
-                               "Invalid type for '%s': expected %s.", rows[i].name,
-                               rows[i].integer ? "an integer" : "a decimal");
-        }
-        double x = json_number_value(v);
-        if (x < rows[i].min || x > rows[i].max) {
-            bool below = x < rows[i].min;
-            return problem_set(
-                p, 400, rows[i].name, below ? "integer_below_min_value" : "invalid_value",
-                "Invalid '%s': expected a value %s %g, but got %g instead.", rows[i].name,
-                below ? ">=" : "<=", below ? rows[i].min : rows[i].max, x);
+    for (size_t i = 0; i < COUNT(rules); i++) {
+        const json_t *v = json_object_get(body, rules[i].name);
+        if (v && !json_is_null(v) && check_number(v, &rules[i], p) < 0) {
+            return -1;
         }
     }
     return 0;

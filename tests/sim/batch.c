@@ -94,18 +94,20 @@ static void write_times(const struct batch *b, struct text *out)
             text_put(out, "null");
         }
     }
-    text_fmt(out, ",\"expires_at\":%lld", (long long)(b->expires_us / US_PER_S));
+    text_put(out, ",\"expires_at\":");
+    text_int(out, b->expires_us / US_PER_S);
 }
 
 static void write_usage(const struct usage *u, struct text *out)
 {
+    int64_t total = u->prompt + u->completion;
     text_fmt(
         out,
         ",\"usage\":{\"input_tokens\":%lld,\"input_tokens_details\":{\"cached_tokens\":"
         "%lld},\"output_tokens\":%lld,\"output_tokens_details\":{\"reasoning_tokens\":"
         "%lld},\"total_tokens\":%lld}",
         (long long)u->prompt, (long long)u->cached, (long long)u->completion,
-        (long long)u->reasoning, (long long)(u->prompt + u->completion));
+        (long long)u->reasoning, (long long)total);
 }
 
 void batch_write(const struct batch *b, struct text *out)

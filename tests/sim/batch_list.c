@@ -71,7 +71,7 @@ void batch_list_add(struct batch_list *l, struct batch *b, struct text *out)
     pthread_mutex_lock(&l->lock);
     if (l->n == l->cap) {
         l->cap = l->cap ? l->cap * 2 : 64;
-        l->all = must_realloc(l->all, l->cap, sizeof(*l->all));
+        l->all = must_realloc(l->all, l->cap, sizeof(struct batch *));
     }
     snprintf(b->id, sizeof b->id, "batch_%016llx%08zx",
              (unsigned long long)rng_next(&l->seed), l->n);

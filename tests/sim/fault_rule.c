@@ -66,7 +66,7 @@ const char *fault_do_name(enum fault_do what)
 static enum fault_do find_action(const char *name)
 {
     int i = DO_NOTHING + 1;
-    while (i < DO_COUNT && strcmp(actions[i].name, name)) {
+    while (i < DO_COUNT && strcmp(actions[i].name, name) != 0) {
         i++;
     }
     return (enum fault_do)i;

@@ -78,7 +78,7 @@ struct faults *faults_read(const char *path, uint64_t seed, struct text *ret_why
     }
     FILE *in = fopen(path, "re");
     if (!in) {
-        text_fmt(ret_why, "could not read '%s': %s", path, strerror(errno));
+        text_fmt(ret_why, "could not read '%s': %s", path, strerrordesc_np(errno));
         return faults_destroy(f);
     }
     int rc = read_lines(f, in, path, seed, ret_why);

@@ -45,34 +45,36 @@ static void remove_body(const struct file_store *s, struct file *f)
     f->gone = true;
 }
 
-static int open_dir(struct file_store *s, const char *dir, struct text *ret_why)
+static int open_dir(struct file_store *s, const char *dir, const char *tmp,
+                    struct text *ret_why)
 {
     if (dir) {
         s->dir = must_strdup(dir);
         if (mkdir(dir, 0700) < 0 && errno != EEXIST) {
-            text_fmt(ret_why, "could not make '%s': %s", dir, strerror(errno));
+            text_fmt(ret_why, "could not make '%s': %s", dir, strerrordesc_np(errno));
             return -1;
         }
         return 0;
     }
-    const char *tmp = getenv("TMPDIR");
     struct text name = {0};
-    text_fmt(&name, "%s/offpeak-sim-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+    text_fmt(&name, "%s/offpeak-sim-XXXXXX", tmp);
     s->dir = name.data;
     if (!mkdtemp(s->dir)) {
-        text_fmt(ret_why, "could not make a folder '%s': %s", s->dir, strerror(errno));
+        text_fmt(ret_why, "could not make a folder '%s': %s", s->dir,
+                 strerrordesc_np(errno));
         return -1;
     }
     s->is_private = true;
     return 0;
 }
 
-struct file_store *file_store_open(const char *dir, uint64_t seed, struct text *ret_why)
+struct file_store *file_store_open(const char *dir, const char *tmp, uint64_t seed,
+                                   struct text *ret_why)
 {
     struct file_store *s = must_calloc(1, sizeof *s);
     pthread_mutex_init(&s->lock, NULL);
     s->seed = mix64(seed ^ 0xf11e);
-    return open_dir(s, dir, ret_why) < 0 ? file_store_close(s) : s;
+    return open_dir(s, dir, tmp, ret_why) < 0 ? file_store_close(s) : s;
 }
 
 struct file_store *file_store_close(struct file_store *s)
@@ -116,7 +118,7 @@ static struct file *add_file(struct file_store *s, const struct file_spec *spec)
 {
     if (s->n == s->cap) {
         s->cap = s->cap ? s->cap * 2 : 64;
-        s->files = must_realloc(s->files, s->cap, sizeof *s->files);
+        s->files = must_realloc(s->files, s->cap, sizeof(struct file *));
     }
     struct file *f = must_calloc(1, sizeof *f);
     f->spec = *spec;

@@ -35,8 +35,9 @@ struct file_query {
     bool ascending;
 };
 
-/* NULL dir: a private folder that is removed at the end. */
-struct file_store *file_store_open(const char *dir, uint64_t seed, struct text *ret_why);
+/* NULL dir: a private folder in `tmp`, removed at the end. NULL with a message in *ret_why. */
+struct file_store *file_store_open(const char *dir, const char *tmp, uint64_t seed,
+                                   struct text *ret_why);
 struct file_store *file_store_close(struct file_store *s);
 
 /* A new file to write to, unlinked when it is closed unless adopted; ret_path is freed by the

@@ -33,9 +33,13 @@ static int sim_init(struct sim *sim, const struct options *o)
 {
     struct text why = {0};
     uint64_t seed = (uint64_t)o->seed;
+    const char *tmp =
+        getenv("TMPDIR"); /* NOLINT(concurrency-mt-unsafe): the only thread */
     *sim = (struct sim){.options = *o, .clock = clock_start(o->speed)};
     sim->faults = faults_read(o->faults, seed, &why);
-    sim->files = sim->faults ? file_store_open(o->dir, seed, &why) : NULL;
+    sim->files = sim->faults
+                     ? file_store_open(o->dir, tmp && *tmp ? tmp : "/tmp", seed, &why)
+                     : NULL;
     if (!sim->files) {
         sim_fini(sim);
         return complain(&why);
@@ -58,7 +62,7 @@ static int write_port_file(const char *path, int port)
     bool done = f && fprintf(f, "%d\n", port) > 0;
     done = f && fclose(f) == 0 && done && rename(part.data, path) == 0;
     if (!done) {
-        text_fmt(&why, "could not write '%s': %s", path, strerror(errno));
+        text_fmt(&why, "could not write '%s': %s", path, strerrordesc_np(errno));
     }
     text_done(&part);
     return done ? 0 : complain(&why);
@@ -87,7 +91,7 @@ static int run(struct sim *sim, const sigset_t *ends)
     struct engine *engine = engine_start(sim);
     int rc = engine ? 0 : -1;
     printf("offpeak-sim: listening on port %d\n", server_port(server));
-    fflush(stdout);
+    (void)fflush(stdout);
     if (rc == 0 && sim->options.port_file) {
         rc = write_port_file(sim->options.port_file, server_port(server));
     }

@@ -26,7 +26,7 @@ const char *op_name(enum op op)
 enum op op_find(const char *name)
 {
     int i = 0;
-    while (i < OP_COUNT && strcmp(names[i], name)) {
+    while (i < OP_COUNT && strcmp(names[i], name) != 0) {
         i++;
     }
     return (enum op)i;

@@ -51,6 +51,7 @@ static enum MHD_Result send_reply(struct server *s, struct call *c)
 
 /* MHD calls this with the headers, with each piece of the body, with its end, and again after
  * a wait. */
+/* NOLINTNEXTLINE(readability-function-size): libmicrohttpd's parameters */
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection,
                                   const char *path, const char *method,
                                   const char *version, const char *data, size_t *size,
