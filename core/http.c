@@ -2,13 +2,11 @@
 
 #include "core/loop.h"
 
-#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <errno.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <strings.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -36,6 +34,8 @@ struct xfer {
     int sink_fd, sink_errno;
     uint64_t body_bytes;
     struct buf body;
+    bool
+        headers_done; /* the empty line behind them came: without it curl sees a reply too */
     bool oversize;
     char why[CURL_ERROR_SIZE];
     struct xfer *prev, *next;
@@ -71,97 +71,6 @@ static void *wiping_realloc(void *p, size_t n)
         wiping_free(p);
     }
     return moved;
-}
-
-/* ---- addresses ---- */
-
-static CURLU *parse_url(const char *url, struct err *err)
-{
-    CURLU *u = curl_url();
-    CURLUcode rc = u ? curl_url_set(u, CURLUPART_URL, url, 0) : CURLUE_OUT_OF_MEMORY;
-    char *scheme = NULL, *user = NULL;
-    const char *problem = rc ? curl_url_strerror(rc) : NULL;
-    if (!problem) {
-        curl_url_get(u, CURLUPART_SCHEME, &scheme, 0);
-        curl_url_get(u, CURLUPART_USER, &user, 0);
-        if (!scheme || (strcmp(scheme, "https") != 0 && strcmp(scheme, "http") != 0)) {
-            problem = "it begins with neither https:// nor http://";
-        } else if (user) {
-            problem = "it holds a user name, and offpeak sends keys as a header only";
-        }
-    }
-    if (problem) {
-        err_set(err, ERR_USAGE, "could not use the address '%s': %s",
-                user ? "scheme://USER@..." : url, problem);
-        err_hint(err, "write it as https://HOST[:PORT]/PATH");
-        curl_url_cleanup(u);
-        u = NULL;
-    }
-    curl_free(scheme);
-    curl_free(user);
-    return u;
-}
-
-static bool host_is_loopback(const char *host)
-{
-    struct in_addr v4;
-    struct in6_addr v6;
-    char bare[INET6_ADDRSTRLEN];
-    size_t n = strlen(host);
-    if (strcasecmp(host, "localhost") == 0) {
-        return true;
-    }
-    if (inet_pton(AF_INET, host, &v4) == 1) {
-        return ntohl(v4.s_addr) >> 24 == 127;
-    }
-    if (host[0] != '[' || n - 2 >= sizeof(bare)) {
-        return false;
-    }
-    memcpy(bare, host + 1, n - 2);
-    bare[n - 2] = '\0';
-    return inet_pton(AF_INET6, bare, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
-}
-
-static bool is_loopback(CURLU *u)
-{
-    char *host = NULL;
-    bool answer = curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
-                  host_is_loopback(host);
-    curl_free(host);
-    return answer;
-}
-
-bool http_is_loopback(const char *url)
-{
-    CURLU *u = parse_url(url, NULL);
-    bool answer = u && is_loopback(u);
-    curl_url_cleanup(u);
-    return answer;
-}
-
-int http_origin(const char *url, struct buf *ret, struct err *err)
-{
-    char *scheme = NULL, *host = NULL, *port = NULL;
-    CURLU *u = parse_url(url, err);
-    if (!u) {
-        return -(int)ERR_USAGE;
-    }
-    curl_url_get(u, CURLUPART_SCHEME, &scheme, 0);
-    curl_url_get(u, CURLUPART_HOST, &host, 0);
-    curl_url_get(u, CURLUPART_PORT, &port, CURLU_NO_DEFAULT_PORT);
-    buf_reset(ret);
-    buf_addf(ret, "%s://%s%s%s", scheme, host, port ? ":" : "", port ? port : "");
-    for (size_t i = 0; i < ret->n; i++) {
-        ret->p[i] = ret->p[i] >= 'A' && ret->p[i] <= 'Z' ? (char)(ret->p[i] + 32)
-                                                         : ret->p[i];
-    }
-    curl_free(scheme);
-    curl_free(host);
-    curl_free(port);
-    curl_url_cleanup(u);
-    return ret->failed
-               ? err_set(err, ERR_USAGE, "could not use the address '%s': too long", url)
-               : 0;
 }
 
 /* ---- what a reply says ---- */
@@ -258,17 +167,25 @@ static long status_of(CURL *easy)
 /* An error reply larger than we keep has still answered; a result cut short has not. */
 static bool is_reply(const struct xfer *x, CURLcode rc, long status)
 {
-    return status > 0 && (rc == CURLE_OK || (x->oversize && status >= 300));
+    return status >= 200 && x->headers_done &&
+           (rc == CURLE_OK || (x->oversize && status >= 300));
 }
 
 static void explain(const struct xfer *x, CURLcode rc, struct http_resp *resp)
 {
+    long os_error = 0;
+    curl_easy_getinfo(x->easy, CURLINFO_OS_ERRNO, &os_error);
     if (x->oversize) {
         snprintf(resp->why, sizeof(resp->why), "the reply is larger than %zu bytes",
                  x->body.max);
     } else if (x->sink_errno) {
         snprintf(resp->why, sizeof(resp->why), "could not store the reply: %s",
                  strerror(x->sink_errno));
+    } else if (rc == CURLE_COULDNT_CONNECT && os_error) {
+        snprintf(resp->why, sizeof(resp->why), "could not connect: %s",
+                 strerror((int)os_error));
+    } else if (rc == CURLE_OK) {
+        snprintf(resp->why, sizeof(resp->why), "the connection ended inside the reply");
     } else {
         const char *text = x->why[0] ? x->why : curl_easy_strerror(rc);
         snprintf(resp->why, sizeof(resp->why), "%.190s", text);
@@ -376,6 +293,18 @@ static size_t on_body(char *p, size_t size, size_t count, void *ctx)
     return buf_add(&x->body, p, n) < 0 ? n + 1 : n;
 }
 
+static size_t on_header(char *p, size_t size, size_t count, void *ctx)
+{
+    struct xfer *x = ctx;
+    struct span line = span_trim(span_of(p, size * count));
+    if (line.n == 0) {
+        x->headers_done = true;
+    } else if (line.n >= 5 && memcmp(line.p, "HTTP/", 5) == 0) {
+        x->headers_done = false; /* what came before was a 1xx */
+    }
+    return size * count;
+}
+
 static int add_header(struct xfer *x, const char *line)
 {
     struct curl_slist *grown = curl_slist_append(x->headers, line);
@@ -471,6 +400,8 @@ static CURLcode set_common(struct xfer *x, const struct http_req *req)
     rc = rc ? rc : curl_easy_setopt(e, CURLOPT_ERRORBUFFER, x->why);
     rc = rc ? rc : curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
     rc = rc ? rc : curl_easy_setopt(e, CURLOPT_WRITEDATA, (void *)x);
+    rc = rc ? rc : curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
+    rc = rc ? rc : curl_easy_setopt(e, CURLOPT_HEADERDATA, (void *)x);
     return rc ? rc : curl_easy_setopt(e, CURLOPT_PRIVATE, (void *)x);
 }
 
@@ -500,30 +431,16 @@ static int xfer_create(struct real *r, const struct http_req *req, struct xfer *
     return 0;
 }
 
-static int check_url(const struct real *r, const char *url, struct err *err)
-{
-    CURLU *u = parse_url(url, err);
-    if (!u) {
-        return -(int)ERR_USAGE;
-    }
-    char *scheme = NULL;
-    curl_url_get(u, CURLUPART_SCHEME, &scheme, 0);
-    bool open = scheme && strcmp(scheme, "http") == 0 && !r->insecure_http &&
-                !is_loopback(u);
-    curl_free(scheme);
-    curl_url_cleanup(u);
-    if (open) {
-        err_set(err, ERR_USAGE,
-                "could not use the address '%s': the key would travel unencrypted", url);
-        err_hint(err, "use https://, or --insecure on a network you trust");
-        return -(int)ERR_USAGE;
-    }
-    return 0;
-}
-
 static struct real *real_of(struct http *h)
 {
     return CAST_CTX(real, (void *)h, REAL_MAGIC);
+}
+
+static int not_now(struct err *err, const char *why)
+{
+    int rc = err_set(err, ERR_TEMP, "could not send a request: %s", why);
+    err_retryable(err, RETRY_LATER);
+    return rc;
 }
 
 static int real_send(struct http *h, const struct http_req *req, http_fn cb, void *ctx,
@@ -532,16 +449,12 @@ static int real_send(struct http *h, const struct http_req *req, http_fn cb, voi
     struct real *r = real_of(h);
     struct xfer *x;
     if (r->closing || !r->multi) {
-        err_set(err, ERR_TEMP, "could not send a request: %s",
-                r->closing ? "shutting down" : "out of memory");
-        return err_retryable(err, RETRY_LATER);
+        return not_now(err, r->closing ? "shutting down" : "out of memory");
     }
     if (r->in_flight >= HTTP_IN_FLIGHT_MAX) {
-        err_set(err, ERR_TEMP, "could not send a request: %d are in flight already",
-                r->in_flight);
-        return err_retryable(err, RETRY_LATER);
+        return not_now(err, "too many are in flight");
     }
-    int rc = check_url(r, req->url, err);
+    int rc = http_check_url(req->url, r->insecure_http, err);
     rc = rc < 0 ? rc : xfer_create(r, req, &x, err);
     if (rc < 0) {
         return rc;

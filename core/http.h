@@ -87,6 +87,9 @@ int http_send(struct http *h, const struct http_req *req, http_fn cb, void *ctx,
               struct err *err);
 struct http *http_destroy(struct http *h);
 
+/* ERR_USAGE for what http_send would refuse as address: no http(s), a user name in it, or plain
+ * http to another machine without insecure_http. */
+int http_check_url(const char *url, bool insecure_http, struct err *err);
 /* True for 127.0.0.0/8, ::1 and localhost: where plain http is nobody's business. */
 bool http_is_loopback(const char *url);
 /* scheme://host[:port] of a URL, lower case, default port dropped: what a cache key stands on. */

@@ -219,6 +219,7 @@ void log_flush(struct log *l, int64_t wall_ms, bool everything)
     }
 }
 
+/* Makes room: texts that came once go first, then the oldest. */
 static struct repeat *free_repeat(struct log *l, int64_t wall_ms)
 {
     struct repeat *oldest = &l->repeats[0];
@@ -227,7 +228,9 @@ static struct repeat *free_repeat(struct log *l, int64_t wall_ms)
         if (!r->text) {
             return r;
         }
-        oldest = r->first_ms < oldest->first_ms ? r : oldest;
+        bool rarer = (r->count == 0) > (oldest->count == 0);
+        bool as_rare = (r->count == 0) == (oldest->count == 0);
+        oldest = rarer || (as_rare && r->first_ms < oldest->first_ms) ? r : oldest;
     }
     tell_repeat(l, oldest, wall_ms);
     return oldest;

@@ -17,7 +17,7 @@
 struct secret {
     char *page;
     char origin[300];
-    char warning[600];
+    char warning[700];
     char fingerprint[SECRET_FINGERPRINT];
 };
 
