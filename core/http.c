@@ -1,6 +1,7 @@
 #include "core/http.h"
 
 #include "core/loop.h"
+#include "core/secret.h"
 
 #include <curl/curl.h>
 #include <errno.h>
@@ -28,6 +29,8 @@ struct xfer {
     struct real *real;
     CURL *easy;
     struct curl_slist *headers;
+    struct curl_slist key_header; /* before them; its text stands on key_page */
+    char *key_page;
     curl_mime *mime;
     http_fn cb;
     void *ctx;
@@ -247,6 +250,7 @@ static struct xfer *xfer_destroy(struct xfer *x)
         curl_easy_cleanup(x->easy);
         curl_mime_free(x->mime);
         curl_slist_free_all(x->headers);
+        secret_page_destroy(x->key_page);
         buf_fini(&x->body);
         free(x);
     }
@@ -312,9 +316,9 @@ static int add_header(struct xfer *x, const char *line)
     return grown ? 0 : -1;
 }
 
+/* curl lets us own the list, so the key need not stand on the heap while a request runs. */
 static int add_key(struct xfer *x, const char *key, struct err *err)
 {
-    char line[2200];
     for (const char *p = key; *p; p++) {
         if (*p <= ' ' || *p >= 0x7f) {
             return err_set(err, ERR_AUTH,
@@ -322,10 +326,14 @@ static int add_key(struct xfer *x, const char *key, struct err *err)
                            "that no key has");
         }
     }
-    int n = snprintf(line, sizeof(line), "Authorization: Bearer %s", key);
-    int rc = n >= (int)sizeof(line) ? -1 : add_header(x, line);
-    explicit_bzero(line, sizeof(line));
-    return rc < 0 ? err_set(err, ERR_AUTH, "could not use the API key: too long") : 0;
+    if (!(x->key_page = secret_page_create())) {
+        return err_set(err, ERR_FAIL, "could not prepare a request: out of memory");
+    }
+    int n = snprintf(x->key_page, SECRET_PAGE_BYTES, "Authorization: Bearer %s", key);
+    x->key_header.data = x->key_page;
+    return n >= (int)SECRET_PAGE_BYTES
+               ? err_set(err, ERR_AUTH, "could not use the API key: too long")
+               : 0;
 }
 
 static int set_file_body(struct xfer *x, const struct http_req *req, struct err *err)
@@ -426,7 +434,9 @@ static int xfer_create(struct real *r, const struct http_req *req, struct xfer *
         xfer_destroy(x);
         return rc;
     }
-    curl_easy_setopt(x->easy, CURLOPT_HTTPHEADER, x->headers);
+    x->key_header.next = x->headers;
+    curl_easy_setopt(x->easy, CURLOPT_HTTPHEADER,
+                     x->key_page ? &x->key_header : x->headers);
     *ret = x;
     return 0;
 }

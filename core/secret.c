@@ -12,8 +12,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PAGE_BYTES ((size_t)4096)
-
 struct secret {
     char *page;
     char origin[300];
@@ -21,30 +19,43 @@ struct secret {
     char fingerprint[SECRET_FINGERPRINT];
 };
 
-static struct secret *secret_create(void)
+char *secret_page_create(void)
 {
-    struct secret *s = calloc(1, sizeof(*s));
-    if (!s) {
-        return NULL;
-    }
-    s->page = mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                   -1, 0);
-    if (s->page == MAP_FAILED) {
-        free(s);
+    char *page = mmap(NULL, SECRET_PAGE_BYTES, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED) {
         return NULL;
     }
     /* A container may forbid locking: the key is then as safe as the swap device. */
-    (void)mlock(s->page, PAGE_BYTES);
-    (void)madvise(s->page, PAGE_BYTES, MADV_DONTDUMP);
-    (void)madvise(s->page, PAGE_BYTES, MADV_WIPEONFORK);
+    (void)mlock(page, SECRET_PAGE_BYTES);
+    (void)madvise(page, SECRET_PAGE_BYTES, MADV_DONTDUMP);
+    (void)madvise(page, SECRET_PAGE_BYTES, MADV_WIPEONFORK);
+    return page;
+}
+
+char *secret_page_destroy(char *page)
+{
+    if (page) {
+        explicit_bzero(page, SECRET_PAGE_BYTES);
+        munmap(page, SECRET_PAGE_BYTES);
+    }
+    return NULL;
+}
+
+static struct secret *secret_create(void)
+{
+    struct secret *s = calloc(1, sizeof(*s));
+    if (s && !(s->page = secret_page_create())) {
+        free(s);
+        return NULL;
+    }
     return s;
 }
 
 struct secret *secret_destroy(struct secret *s)
 {
     if (s) {
-        explicit_bzero(s->page, PAGE_BYTES);
-        munmap(s->page, PAGE_BYTES);
+        secret_page_destroy(s->page);
         free(s);
     }
     return NULL;
@@ -70,7 +81,7 @@ static int accept_key(struct secret *s, size_t n, struct err *err)
                        s->origin, key.n ? "too long" : "empty");
     }
     memmove(s->page, key.p, key.n);
-    explicit_bzero(s->page + key.n, PAGE_BYTES - key.n);
+    explicit_bzero(s->page + key.n, SECRET_PAGE_BYTES - key.n);
     return 0;
 }
 
@@ -120,7 +131,7 @@ static int load_file(struct secret *s, const char *path, struct err *err)
     if (fd >= 0 && rc < 0) {
         return rc;
     }
-    if (fd < 0 || read_fully(fd, s->page, PAGE_BYTES, &n) < 0) {
+    if (fd < 0 || read_fully(fd, s->page, SECRET_PAGE_BYTES, &n) < 0) {
         err_set(err, ERR_AUTH, "could not read the API key from '%s': %s", path,
                 strerror(errno));
         err_hint(err, "name a file that holds the key with --key-file FILE");
@@ -133,8 +144,8 @@ static int load_env(struct secret *s, const char *value, struct err *err)
 {
     size_t n = strlen(value);
     snprintf(s->origin, sizeof(s->origin), "OPENAI_API_KEY");
-    memcpy(s->page, value, MIN_OF(n, PAGE_BYTES));
-    return accept_key(s, MIN_OF(n, PAGE_BYTES), err);
+    memcpy(s->page, value, MIN_OF(n, SECRET_PAGE_BYTES));
+    return accept_key(s, MIN_OF(n, SECRET_PAGE_BYTES), err);
 }
 
 static int load_first(struct secret *s, const struct secret_sources *from,

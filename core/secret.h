@@ -42,6 +42,12 @@ const char *secret_fingerprint(const struct secret *s);
 /* What main should warn about ("file 'x' can be read by every user"), or NULL. */
 const char *secret_warning(const struct secret *s);
 
+/* A zeroed page as the key's own: locked, not in core files, not in children. For whoever must
+ * hold a copy (a request's header). NULL without memory; destroy wipes it and takes NULL. */
+#define SECRET_PAGE_BYTES ((size_t)4096)
+char *secret_page_create(void);
+char *secret_page_destroy(char *page);
+
 /* No core file, and no other process of this user may attach. 0, or ERR_FAIL. */
 int secret_harden_process(struct err *err);
 
