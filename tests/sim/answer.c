@@ -6,6 +6,8 @@ enum {
     WORDS_MIN = 6,
     WORDS_SPREAD = 32,     /* an answer has 6 to 37 words */
     DIGEST_CHARS = 7 + 64, /* "sha256:" and the hex digits */
+    DIGEST_TOKENS = 8,     /* what it is charged as: a label */
+    LABEL_TOKENS = 24,     /* who allows fewer wants a label, and gets the digest alone */
     REASONING_STEP = 64,
 };
 
@@ -16,9 +18,12 @@ struct words {
     bool cut;
 };
 
+/* What a text of so many bytes, the digest first, is charged. */
 static int64_t tokens_of(size_t bytes)
 {
-    return (int64_t)(bytes + ASK_BYTES_PER_TOKEN - 1) / ASK_BYTES_PER_TOKEN;
+    size_t words = bytes > DIGEST_CHARS ? bytes - DIGEST_CHARS : 0;
+    return DIGEST_TOKENS +
+           (int64_t)(words + ASK_BYTES_PER_TOKEN - 1) / ASK_BYTES_PER_TOKEN;
 }
 
 static void append(struct words *w, const char *s, size_t n)
@@ -48,7 +53,8 @@ static struct words make_words(const unsigned char digest[32], int choice, int64
     };
     struct words w = {.len = 0};
     append_digest(&w, digest);
-    int n = WORDS_MIN + digest[0] % WORDS_SPREAD;
+    bool is_label = room >= 0 && room < LABEL_TOKENS;
+    int n = is_label ? 0 : WORDS_MIN + digest[0] % WORDS_SPREAD;
     for (int i = 0; i < n; i++) {
         const char *word = list[(digest[1 + i % 31] + i + choice) % 32];
         size_t length = strlen(word);

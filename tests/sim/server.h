@@ -12,7 +12,7 @@ struct server;
 /* Listens on options.listen; NULL with a message in *ret_why. */
 struct server *server_start(struct sim *sim, struct text *ret_why);
 
-/* Answers what has been asked and closes. */
+/* Closes at once: a reply that was still to come is cut off. */
 struct server *server_stop(struct server *s);
 
 int server_port(const struct server *s);
