@@ -385,11 +385,11 @@ struct settle *settle_destroy(struct settle *s)
     if (!s) {
         return NULL;
     }
-    slice_drop(s->open);
+    slice_free(s->open);
     while (s->waiting) {
         struct slice *slice = s->waiting;
         s->waiting = slice->next;
-        slice_drop(slice);
+        slice_free(slice);
     }
     if (s->flight) {
         s->flight->settle = NULL;

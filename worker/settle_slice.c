@@ -68,7 +68,7 @@ static int slice_new(struct settle *s)
 }
 
 /* The calls themselves belong to the call table. */
-struct slice *slice_drop(struct slice *slice)
+struct slice *slice_free(struct slice *slice)
 {
     if (slice) {
         for (struct done *d; (d = done_list_pop(&slice->done));) {
@@ -106,7 +106,7 @@ static void on_commit(void *ctx, uint64_t commit, const struct err *err)
             settle_committed(s, &slice->done);
         }
     }
-    slice_drop(slice);
+    slice_free(slice);
 }
 
 void slice_commit_next(struct settle *s)

@@ -73,7 +73,7 @@ int slice_for(struct settle *s, size_t bytes, struct slice **ret);
 void slice_added(struct settle *s, size_t bytes);
 void slice_commit_next(struct settle *s); /* if none is in flight */
 void slice_seal(struct settle *s);
-struct slice *slice_drop(struct slice *slice);
+struct slice *slice_free(struct slice *slice);
 
 /* A commit came: settle.c goes on. */
 void settle_committed(struct settle *s, struct done_list *done);
