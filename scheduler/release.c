@@ -262,8 +262,8 @@ static void hold(struct scheduler *s, const struct job *job)
     w->need = d->bound.usd;
     snprintf(w->model, sizeof(w->model), "%s", job->ask->prompt.model);
     queue_pause(s->feed, w->topic, w->partition, job->ask->at.offset);
-    slice_drop(s->deciding, w->topic, w->partition);
-    slice_drop(s->reading, w->topic, w->partition);
+    slice_drop_topic(s->deciding, w->topic, w->partition);
+    slice_drop_topic(s->reading, w->topic, w->partition);
     if (news) {
         tell(s, w, d->gate.why);
     }

@@ -72,7 +72,7 @@ void slice_read(void *slice)
     }
 }
 
-void slice_drop(struct slice *s, const char *topic, uint32_t partition)
+void slice_drop_topic(struct slice *s, const char *topic, uint32_t partition)
 {
     for (unsigned i = s->next; i < s->n; i++) {
         const struct queue_at *at = &s->raw[i].msg.at;

@@ -35,7 +35,7 @@ bool slice_full(const struct slice *s);
 int slice_add(struct slice *s, const struct queue_msg *msg, enum prompt_level level);
 void slice_read(void *slice); /* on a pool thread */
 /* Drops what is left of one queue in the slice. */
-void slice_drop(struct slice *s, const char *topic, uint32_t partition);
+void slice_drop_topic(struct slice *s, const char *topic, uint32_t partition);
 void slice_clear(struct slice *s);
 
 #endif
