@@ -18,16 +18,20 @@ struct submit;
 struct queue;
 struct loop;
 
+/* Texts are borrowed until submit_destroy. */
 struct submit_conf {
     struct queue *queue;
     struct loop *loop;
-    const char *path;      /* a regular file */
-    const char *label;     /* how messages name it: the path, or "standard input" */
-    const char *dir;       /* data folder, for the temporary set of custom_ids */
+    const char *path;  /* a regular file */
+    const char *label; /* how messages name it: the path, or "standard input" */
+    const char *dir;   /* data folder, for the temporary set of custom_ids */
     const char *team, *feature, *run;
-    uint64_t first;        /* take only so many lines; 0 all */
-    struct run_row row;    /* endpoint, account, options; the digest is filled in by submit_digest */
-    void (*on_line)(void *ctx, uint64_t line, const char *why, const char *hint); /* a refused line */
+    uint64_t first;  /* take only so many lines that are not blank; 0 all */
+    size_t max_line; /* bytes; 0: INPUT_LINE_MAX */
+    struct run_row
+        row; /* endpoint, account, options; the digest is filled in by submit_digest */
+    void (*on_line)(void *ctx, uint64_t line, const char *why,
+                    const char *hint);                 /* a refused line */
     void (*on_done)(void *ctx, const struct err *err); /* err NULL: every line is in */
     void *ctx;
 };
@@ -35,19 +39,22 @@ struct submit_conf {
 /* What a first look at the file tells (submit_digest reads it once, in bounded memory). */
 struct submit_digest {
     char hex[HASH_HEX];
-    uint64_t lines, bytes;
+    uint64_t lines, blank, bytes; /* lines: blank ones too */
 };
-int submit_digest(const char *path, const char *label, uint64_t first, struct submit_digest *ret, struct err *err);
+int submit_digest(const char *path, const char *label, uint64_t first,
+                  struct submit_digest *ret, struct err *err);
 /* Copies standard input to a file in dir/input and returns its path in `ret`. */
 int submit_copy_stdin(int fd, const char *dir, struct buf *ret, struct err *err);
 
 /* What stands in `runs` against what is asked now. */
 enum run_match { RUN_NEW, RUN_CONTINUES, RUN_FINISHED_SUBMIT };
 /* ERR_USAGE naming both sides when bytes, team, feature or endpoint differ. */
-int submit_match(struct queue *q, const struct submit_conf *conf, enum run_match *ret, struct run_row *ret_row, struct err *err);
+int submit_match(struct queue *q, const struct submit_conf *conf, enum run_match *ret,
+                 struct run_row *ret_row, struct err *err);
 
 int submit_start(struct submit **ret, const struct submit_conf *conf, struct err *err);
-uint64_t submit_lines(const struct submit *s);   /* enqueued so far */
+uint64_t submit_lines(const struct submit *s); /* enqueued so far, blank ones too */
+const struct run_row *submit_row(const struct submit *s); /* as of what is enqueued */
 struct submit *submit_destroy(struct submit *s);
 
 #endif
