@@ -1,0 +1,74 @@
+/*
+ * cli.h - what every command gets, and the table of commands.
+ *
+ * main takes the secrets out of the environment, finds the command, parses its options, loads the
+ * configuration and calls it. A command prints its data on standard output and everything for
+ * people on standard error; it returns 0, or a negative exit code with `err` filled in. An error
+ * with an empty message has been told already.
+ *
+ * To add a command: a file cmd_<name>.c with one function, its declaration and its row in the
+ * table in commands.c.
+ */
+#ifndef OFFPEAK_CLI_CLI_H
+#define OFFPEAK_CLI_CLI_H
+
+#include "cli/options.h"
+#include "cli/settings.h"
+#include "core/err.h"
+#include "core/queue.h"
+#include "core/secret.h"
+
+#define CLI_INTERRUPTED 130 /* exit codes of signals: 128 + number */
+#define CLI_TERMINATED  143
+#define CLI_PATH_MAX    4096
+
+/* What main took from the environment. */
+struct cli_env {
+    char *api_key; /* the string getenv returned; secret_load wipes it */
+    const char *api_key_file;
+    const char *state_home, *home;
+    bool plain; /* NO_COLOR or TERM=dumb */
+};
+
+struct cli {
+    const struct options *opt;
+    const struct settings *set;
+    struct cli_env env;
+    const char *program;
+    char data[CLI_PATH_MAX]; /* the data folder; "" when the command needs none */
+};
+
+enum command_needs {
+    NEEDS_NOTHING = 0,
+    NEEDS_DATA = 1,   /* cli.data is filled in */
+    NEEDS_CONFIG = 2, /* cli.set is */
+};
+
+struct command {
+    const char *name, *operands; /* "FILE|-" */
+    const char *what;            /* one line */
+    const char *examples;        /* first on its help page */
+    uint32_t takes;              /* OPT bits */
+    unsigned needs;
+    unsigned operands_min, operands_max;
+    int (*run)(struct cli *c, struct err *err);
+};
+
+const struct command *command_find(const char *name); /* NULL: none */
+const struct command *command_at(unsigned i);         /* by name; NULL behind the last */
+const char *command_nearest(const char *name);
+void command_print_help(const struct command *cmd);
+void command_print_overview(void);
+
+int cmd_budget(struct cli *c, struct err *err);
+int cmd_cat(struct cli *c, struct err *err);
+int cmd_config(struct cli *c, struct err *err);
+int cmd_doctor(struct cli *c, struct err *err);
+int cmd_results(struct cli *c, struct err *err);
+int cmd_run(struct cli *c, struct err *err);
+int cmd_spend(struct cli *c, struct err *err);
+
+/* A data folder that must be there, opened to read beside its owner (or to write rows). */
+int cli_open_data(const struct cli *c, struct queue **ret, struct err *err);
+
+#endif

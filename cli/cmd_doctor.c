@@ -1,0 +1,293 @@
+/* offpeak doctor: is everything there that a run needs. */
+#include "cli/cli.h"
+#include "cli/endpoint.h"
+#include "core/clock.h"
+#include "core/log.h"
+#include "core/loop.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#define REACH_TIMEOUT_MS   15000
+#define BOOK_AGE_WARN_DAYS 60
+#define FREE_WARN_BYTES    ((uint64_t)1 << 30)
+#define DAY_MS             ((int64_t)24 * 60 * 60 * 1000)
+#define MEGABYTE           1000000
+
+enum finding { FINDING_OK, FINDING_WARN, FINDING_FAIL };
+
+struct doctor {
+    const struct cli *cli;
+    struct endpoint endpoint;
+    int64_t wall_ms;
+    unsigned warned, failed;
+    int code; /* exit code of the first that failed */
+};
+
+PRINTF_LIKE(4, 5)
+static void tell(struct doctor *d, enum finding f, const char *subject, const char *fmt,
+                 ...)
+{
+    static const char *const words[] = {"ok", "warn", "FAIL"};
+    _cleanup_(buf_fini) struct buf safe;
+    char text[900];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    buf_init(&safe, LOG_LINE_MAX);
+    log_redact(&safe, span_str(text));
+    d->warned += f == FINDING_WARN;
+    d->failed += f == FINDING_FAIL;
+    printf("%-5s %-12s %s\n", words[f], subject, safe.p ? safe.p : "");
+}
+
+static void hint(const char *text)
+{
+    if (text[0]) {
+        printf("      %-12s %s\n", "", text);
+    }
+}
+
+static void fail(struct doctor *d, const char *subject, const struct err *err)
+{
+    tell(d, FINDING_FAIL, subject, "%s", err->msg);
+    hint(err->hint);
+    if (!d->code) {
+        d->code = (int)err->code;
+    }
+}
+
+/* ---- what is on this machine ---- */
+
+static void check_store(struct doctor *d, struct queue *q)
+{
+    struct err err = {0};
+    struct queue_cursor *cur = NULL;
+    uint64_t bytes = 0, commit = 0;
+    _cleanup_(buf_fini) struct buf note;
+    buf_init(&note, CLI_PATH_MAX);
+    int rc = queue_cursor_open(q, &cur, &err);
+    if (rc >= 0) {
+        rc = queue_used_bytes(cur, &bytes, &err);
+    }
+    if (rc >= 0) {
+        rc = queue_last_commit(cur, &commit, &err);
+    }
+    int owned = rc < 0 ? rc : queue_owner_read(q, &note, &err);
+    queue_cursor_close(cur);
+    if (owned < 0) {
+        fail(d, "store", &err);
+        return;
+    }
+    tell(d, FINDING_OK, "store", "%llu MB, %llu commits",
+         (unsigned long long)bytes / MEGABYTE, (unsigned long long)commit);
+    tell(d, FINDING_OK, "owner", "%s%s",
+         owned ? "a process works on it for " : "nobody works on it",
+         owned && note.p ? note.p : "");
+}
+
+static void check_data(struct doctor *d)
+{
+    struct stat st;
+    struct err err = {0};
+    char store[CLI_PATH_MAX + 32];
+    const char *dir = d->cli->data;
+    snprintf(store, sizeof(store), "%s/queue/data.mdb", dir);
+    if (stat(store, &st)) {
+        tell(d, FINDING_OK, "data folder", "%s: not there yet; the first run makes it",
+             dir);
+        return;
+    }
+    tell(d, stat(dir, &st) == 0 && st.st_mode & 077 ? FINDING_WARN : FINDING_OK,
+         "data folder", "%s%s", dir,
+         st.st_mode & 077 ? ": others may look into it; chmod 700" : "");
+    struct queue *q = NULL;
+    if (cli_open_data(d->cli, &q, &err) < 0) {
+        fail(d, "store", &err);
+        return;
+    }
+    check_store(d, q);
+    queue_close(q);
+}
+
+static void check_disk(struct doctor *d)
+{
+    struct statvfs fs;
+    const char *dir = d->cli->data;
+    if (statvfs(dir, &fs) && statvfs(".", &fs)) {
+        tell(d, FINDING_WARN, "disk", "free space is unknown: %s", strerror(errno));
+        return;
+    }
+    uint64_t free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
+    bool low = free_bytes < FREE_WARN_BYTES;
+    tell(d, low ? FINDING_WARN : FINDING_OK, "disk", "%llu MB free%s",
+         (unsigned long long)free_bytes / MEGABYTE,
+         low ? ": a large run may not fit" : "");
+}
+
+/* Days since 1970-01-01 of a text that begins "2026-11-21"; -1 when it does not. */
+static int64_t days_of(const char *text)
+{
+    uint64_t y, m, day;
+    if (strlen(text) < 10 || span_u64(span_of(text, 4), &y) < 0 ||
+        span_u64(span_of(text + 5, 2), &m) < 0 ||
+        span_u64(span_of(text + 8, 2), &day) < 0) {
+        return -1;
+    }
+    /* years begin in March, so that the leap day is the last one */
+    int64_t year = (int64_t)y - (m <= 2);
+    int64_t month = ((int64_t)m + 9) % 12;
+    return year * 365 + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 +
+           (int64_t)day - 1 - 719468;
+}
+
+static void check_prices(struct doctor *d)
+{
+    const char *version = price_book_version(d->endpoint.prices);
+    int64_t age = d->wall_ms / DAY_MS - days_of(version);
+    if (age < 0) {
+        tell(d, FINDING_WARN, "clock", "it is set before the day of the price book, %s",
+             version);
+        return;
+    }
+    bool old = age > BOOK_AGE_WARN_DAYS;
+    tell(d, old ? FINDING_WARN : FINDING_OK, "price book", "%s, %lld days old", version,
+         (long long)age);
+    if (old) {
+        hint(
+            "compare it with the provider's price page; name a newer one with prices.file");
+    }
+}
+
+static void check_key(struct doctor *d)
+{
+    const struct secret *key = d->endpoint.key;
+    if (!key) {
+        tell(d, FINDING_FAIL, "key", "there is none");
+        hint("set OPENAI_API_KEY, or name a file that holds it with --key-file");
+        d->code = d->code ? d->code : ERR_AUTH;
+        return;
+    }
+    const char *warning = secret_warning(key);
+    tell(d, warning ? FINDING_WARN : FINDING_OK, "key", "from %s, account %s%s%s",
+         secret_origin(key), d->endpoint.account, warning ? "; " : "",
+         warning ? warning : "");
+}
+
+/* ---- the endpoint: two lists of one entry, which cost nothing ---- */
+
+struct visit {
+    struct loop *loop;
+    const char *path;
+    enum http_outcome outcome;
+    int status;
+    char why[200];
+    bool came;
+};
+
+static void doctor_on_reply(void *ctx, const struct http_resp *resp)
+{
+    struct visit *v = ctx;
+    v->came = true;
+    v->outcome = resp->outcome;
+    v->status = resp->status;
+    snprintf(v->why, sizeof(v->why), "%s", resp->why);
+    loop_stop(v->loop);
+}
+
+static int visit(const struct doctor *d, struct http *http, struct visit *v,
+                 struct err *err)
+{
+    char url[600];
+    snprintf(url, sizeof(url), "%s%s", d->endpoint.base_url, v->path);
+    struct http_req req = {
+        .method = HTTP_GET,
+        .url = url,
+        .bearer = secret_text(d->endpoint.key),
+        .timeout_ms = REACH_TIMEOUT_MS,
+    };
+    int rc = http_send(http, &req, doctor_on_reply, v, err);
+    if (rc >= 0) {
+        loop_run(v->loop);
+    }
+    return rc;
+}
+
+static void judge_visit(struct doctor *d, const struct visit *v)
+{
+    const char *url = d->endpoint.base_url;
+    struct err err = {0};
+    if (!v->came || v->outcome != HTTP_REPLY) {
+        err_set(&err, ERR_TEMP, "could not reach '%s': %s", url, v->why);
+        err_hint(&err, "check the network and OPENAI_BASE_URL");
+    } else if (v->status == 401 || v->status == 403) {
+        err_set(&err, ERR_AUTH, "'%s%s' refuses the key: status %d", url, v->path,
+                v->status);
+        err_hint(&err, "check the key, and that its project may use files and batches");
+    } else if (v->status != 200) {
+        err_set(&err, ERR_TEMP, "'%s%s' answered with status %d", url, v->path,
+                v->status);
+        err_hint(&err,
+                 "a base URL ends in /v1; the provider's status page may know more");
+    } else {
+        tell(d, FINDING_OK, "endpoint", "%s%s answers, key accepted", url, v->path);
+        return;
+    }
+    fail(d, "endpoint", &err);
+}
+
+static void check_endpoint(struct doctor *d)
+{
+    static const char *const paths[] = {"/files?limit=1", "/batches?limit=1"};
+    struct err err = {0};
+    struct loop *loop = NULL;
+    struct http *http = NULL;
+    if (!d->endpoint.key) {
+        return;
+    }
+    int rc = loop_create(&loop, clock_real(), &err);
+    if (rc >= 0) {
+        rc = endpoint_http(d->cli, loop, &http, &err);
+    }
+    for (size_t i = 0; rc >= 0 && i < ARRAY_LEN(paths); i++) {
+        struct visit v = {.loop = loop, .path = paths[i]};
+        rc = visit(d, http, &v, &err);
+        if (rc >= 0) {
+            judge_visit(d, &v);
+        }
+    }
+    if (rc < 0) {
+        fail(d, "endpoint", &err);
+    }
+    http_destroy(http);
+    if (loop) {
+        loop_destroy(loop);
+    }
+}
+
+int cmd_doctor(struct cli *c, struct err *err)
+{
+    struct clock clock = clock_real();
+    struct doctor d = {.cli = c, .wall_ms = clock_wall_ms(&clock)};
+    struct err why = {0};
+    check_data(&d);
+    check_disk(&d);
+    if (endpoint_open(&d.endpoint, c, true, &why) < 0) {
+        fail(&d, "endpoint", &why);
+    } else {
+        check_prices(&d);
+        check_key(&d);
+        fflush(stdout);
+        check_endpoint(&d);
+    }
+    endpoint_close(&d.endpoint);
+    if (!d.failed) {
+        return 0;
+    }
+    return err_set(err, (enum err_code)d.code, "%u check%s failed", d.failed,
+                   d.failed == 1 ? "" : "s");
+}

@@ -1,0 +1,334 @@
+/* offpeak run: a file of jobs, all the way to results. */
+#include "cli/cli.h"
+#include "cli/dryrun.h"
+#include "cli/session.h"
+#include "cli/sink.h"
+#include "cli/summary.h"
+#include "core/clock.h"
+#include "core/jtext.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#define REFUSED_SHOWN 20
+
+struct run {
+    struct cli *cli;
+    struct endpoint endpoint;
+    struct infile file;
+    bool has_file;
+    struct progress progress;
+    struct session *session;
+    struct session_end end;
+    struct sink stream; /* of -o - */
+    bool streaming;
+    uint64_t rejected; /* told */
+    struct clock clock;
+    int64_t started_ms;
+};
+
+/* ---- before anything is read ---- */
+
+static int check_options(const struct options *o, struct err *err)
+{
+    const char *only_with_file = o->out              ? "-o"
+                                 : o->errors         ? "--errors"
+                                 : o->run            ? "--run"
+                                 : o->first          ? "--first"
+                                 : o->dry_run        ? "--dry-run"
+                                 : o->max_cost.given ? "--max-cost"
+                                 : o->fresh          ? "--fresh"
+                                                     : NULL;
+    if (!o->operands_n && only_with_file) {
+        err_set(err, ERR_USAGE, "could not use %s without a file of jobs",
+                only_with_file);
+        err_hint(err, "offpeak run FILE %s ...", only_with_file);
+        return -ERR_USAGE;
+    }
+    if (o->json && o->out && !strcmp(o->out, "-")) {
+        return err_set(err, ERR_USAGE,
+                       "could not print both results and --json on standard output");
+    }
+    return o->operands_n ? sink_check(o->operands[0], o->out, o->errors, err) : 0;
+}
+
+static void fill_row(const struct run *r, struct run_row *row)
+{
+    const struct options *o = r->cli->opt;
+    const struct cli_settings *set = &r->cli->set->cli;
+    *row = (struct run_row){
+        .lane = LANE_BATCH,
+        .fresh = o->fresh,
+        .level = (enum prompt_level)set->normalise,
+        .has_max_cost = o->max_cost.given,
+        .max_cost = o->max_cost.value,
+        .started_ms = clock_wall_ms(&r->clock),
+    };
+    snprintf(row->digest, sizeof(row->digest), "%s", r->file.digest.hex);
+    snprintf(row->endpoint, sizeof(row->endpoint), "%s", r->endpoint.origin);
+    snprintf(row->account, sizeof(row->account), "%s", r->endpoint.account);
+    snprintf(row->source, sizeof(row->source), "%s", r->file.label);
+    snprintf(row->reuse, sizeof(row->reuse), "%s", reuse_name((enum reuse)set->reuse));
+}
+
+static void say(struct run *r, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+static void say(struct run *r, const char *fmt, ...)
+{
+    char text[1000];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    progress_say(&r->progress, clock_mono_ms(&r->clock), NULL, text);
+}
+
+/* ---- results as they come ---- */
+
+/* Admission's word about a line; what submit refused was told when it was read. */
+static void tell_rejected(struct run *r, const struct result_head *head, struct span line)
+{
+    char prefix[300];
+    _cleanup_(buf_fini) struct buf why;
+    struct span error, message;
+    buf_init(&why, WHY_MAX);
+    snprintf(prefix, sizeof(prefix), "%.100s:%" PRIu64 ": ", r->file.label, head->line);
+    if (!jtext_get(line, "error", &error) || jtext_type(error) != JTEXT_OBJECT ||
+        !jtext_get(error, "message", &message) || jtext_string(message, &why) < 0 ||
+        !why.n || !strncmp(why.p, prefix, strlen(prefix)) ||
+        ++r->rejected > REFUSED_SHOWN) {
+        return;
+    }
+    struct refused_line l = {.label = r->file.label, .line = head->line, .why = why.p};
+    progress_refused(&r->progress, &l);
+}
+
+static int run_on_result(void *ctx, const struct result_head *head, struct span line,
+                         struct err *err)
+{
+    struct run *r = ctx;
+    if (head->status == STATUS_REJECTED) {
+        tell_rejected(r, head, line);
+    }
+    if (!r->streaming) {
+        return 0;
+    }
+    progress_clear(&r->progress);
+    return sink_result(&r->stream, head, line, err);
+}
+
+/* ---- OUT ---- */
+
+/* Every job has its result: the file appears whole. */
+static int write_out(struct run *r, struct err *err)
+{
+    const struct options *o = r->cli->opt;
+    if (r->streaming) {
+        return sink_commit(&r->stream, err);
+    }
+    if (!o->out || r->end.over != SESSION_DONE) {
+        return 0;
+    }
+    struct sink sink;
+    struct follow_status status;
+    struct follow_conf conf = {
+        .queue = session_queue(r->session),
+        .team = o->team ? o->team : "default",
+        .feature = o->feature ? o->feature : "default",
+        .run = r->file.run,
+        .results_from = r->end.row.results_from,
+        .no_spend = true,
+        .on_result = sink_result,
+        .ctx = &sink,
+    };
+    int rc = sink_open(&sink, o->out, o->errors, err);
+    if (rc >= 0) {
+        rc = follow_all(&conf, &status, err);
+        rc = rc < 0 ? rc : sink_commit(&sink, err);
+        sink_close(&sink);
+    }
+    return rc;
+}
+
+/* ---- the two ways to go on ---- */
+
+static int dry_run(struct run *r, struct err *err)
+{
+    struct dryrun found;
+    struct run_row row;
+    struct stat st;
+    char store[CLI_PATH_MAX + 32];
+    struct queue *q = NULL;
+    fill_row(r, &row);
+    snprintf(store, sizeof(store), "%s/queue/data.mdb", r->cli->data);
+    int rc = stat(store, &st) == 0 ? cli_open_data(r->cli, &q, err) : 0;
+    struct dryrun_conf conf = {
+        .cli = r->cli,
+        .endpoint = &r->endpoint,
+        .file = &r->file,
+        .row = &row,
+        .queue = q,
+        .progress = &r->progress,
+    };
+    if (rc >= 0) {
+        rc = dryrun(&conf, &found, err);
+    }
+    queue_close(q);
+    if (rc < 0) {
+        return rc;
+    }
+    if (r->cli->opt->json) {
+        summary_print_dryrun_json(&conf, &found);
+    } else {
+        summary_print_dryrun(&conf, &found);
+    }
+    return found.refused ? err_set(err, ERR_INPUT,
+                                   "%" PRIu64 " of %" PRIu64 " jobs would be rejected",
+                                   found.refused, found.jobs)
+                         : 0;
+}
+
+static void explain_signal(const struct run *r, struct err *err)
+{
+    const char *data = r->cli->opt->data;
+    err_set(err, ERR_TEMP,
+            "interrupted; %" PRIu64 " batch%s at the provider go on and nothing is "
+            "lost",
+            r->end.batches, r->end.batches == 1 ? "" : "es");
+    if (r->file.has_copy && !r->end.submitted) {
+        err_hint(err, "continue with: offpeak run %s --run %s%s%s", r->file.path,
+                 r->file.run, data ? " --data " : "", data ? data : "");
+    } else if (r->file.copied) {
+        err_hint(err, "continue with: offpeak run%s%s", data ? " --data " : "",
+                 data ? data : "");
+    } else {
+        err_hint(err, "the same command continues");
+    }
+}
+
+static int finish(struct run *r, struct err *err)
+{
+    const struct options *o = r->cli->opt;
+    struct err write_err = {0};
+    int rc = summary_judge(&r->end, err);
+    int wrote = write_out(r, &write_err);
+    if (wrote < 0) {
+        *err = write_err;
+        rc = wrote;
+    }
+    if (r->end.over == SESSION_SIGNAL) {
+        explain_signal(r, err);
+    }
+    bool done = r->end.over == SESSION_DONE;
+    struct summary s = {
+        .cli = r->cli,
+        .endpoint = &r->endpoint,
+        .file = r->has_file ? &r->file : NULL,
+        .end = &r->end,
+        .out = done && wrote >= 0 ? o->out : NULL,
+        .errors = done && wrote >= 0 ? o->errors : NULL,
+        .was_finished = done && r->end.was_finished,
+        .elapsed_ms = clock_mono_ms(&r->clock) - r->started_ms,
+    };
+    if (!o->quiet && (done || r->end.over == SESSION_GATE)) {
+        summary_print(&s);
+    }
+    if (o->json) {
+        summary_print_json(&s, -rc);
+    }
+    return rc;
+}
+
+static int real_run(struct run *r, struct err *err)
+{
+    struct session_conf conf = {
+        .cli = r->cli,
+        .endpoint = &r->endpoint,
+        .file = r->has_file ? &r->file : NULL,
+        .progress = &r->progress,
+        .on_result = run_on_result,
+        .ctx = r,
+    };
+    fill_row(r, &conf.row);
+    if (r->streaming) {
+        int rc = sink_open(&r->stream, "-", r->cli->opt->errors, err);
+        if (rc < 0) {
+            return rc;
+        }
+    }
+    int rc = session_run(r->session, &conf, &r->end, err);
+    return rc < 0 ? rc : finish(r, err);
+}
+
+/* ---- the command ---- */
+
+static void introduce(struct run *r)
+{
+    const struct submit_digest *d = &r->file.digest;
+    if (r->endpoint.key && secret_warning(r->endpoint.key)) {
+        say(r, "warning: %s", secret_warning(r->endpoint.key));
+    }
+    if (r->has_file) {
+        say(r, "run '%s': %" PRIu64 " jobs from '%s' to %s", r->file.run,
+            d->lines - d->blank, r->file.label, r->endpoint.base_url);
+    }
+}
+
+static int read_file(struct run *r, struct err *err)
+{
+    if (infile_name(&r->file, r->cli->opt, clock_wall_ms(&r->clock))) {
+        say(r, "run '%s': reading %s", r->file.run, r->file.label);
+    } else {
+        say(r, "reading '%s'", r->file.label);
+    }
+    return infile_open(&r->file, r->cli, err);
+}
+
+static int run(struct run *r, struct err *err)
+{
+    const struct options *o = r->cli->opt;
+    int rc = check_options(o, err);
+    if (rc >= 0) {
+        rc = endpoint_open(&r->endpoint, r->cli, o->dry_run, err);
+    }
+    if (rc >= 0 && o->dry_run && mkdir(r->cli->data, 0700) && errno != EEXIST) {
+        rc = err_set(err, ERR_FAIL, "could not create '%s': %s", r->cli->data,
+                     strerror(errno));
+    }
+    if (rc >= 0 && !o->dry_run) {
+        rc = session_open(&r->session, r->cli, err);
+    }
+    if (rc >= 0 && r->has_file) {
+        rc = read_file(r, err);
+    }
+    if (rc < 0) {
+        return rc;
+    }
+    introduce(r);
+    if (o->dry_run) {
+        rc = dry_run(r, err);
+        infile_remove_copy(&r->file);
+        return rc;
+    }
+    return real_run(r, err);
+}
+
+int cmd_run(struct cli *c, struct err *err)
+{
+    struct run r = {
+        .cli = c,
+        .has_file = c->opt->operands_n > 0,
+        .streaming = c->opt->out && !strcmp(c->opt->out, "-"),
+        .clock = clock_real(),
+    };
+    r.started_ms = clock_mono_ms(&r.clock);
+    progress_init(&r.progress, c->opt->quiet, c->env.plain);
+    int rc = run(&r, err);
+    sink_close(&r.stream);
+    session_close(r.session);
+    endpoint_close(&r.endpoint);
+    return rc;
+}

@@ -1,0 +1,163 @@
+#include "cli/cli.h"
+
+#include <stdio.h>
+
+#define COMMON     (OPT(DATA))
+#define CONFIGURED (OPT(SET) | OPT(CONFIG))
+
+/* By name: command_at walks them in this order. */
+static const struct command commands[] = {
+    {
+        .name = "budget",
+        .operands = "show|set|pause|resume [TEAM[/FEATURE]]",
+        .what = "limits: what teams and features may spend, and have spent",
+        .examples =
+            "  offpeak budget set search --limit 25 --per day\n"
+            "  offpeak budget set search/tags --limit 300 --per month --why 'launch'\n"
+            "  offpeak budget pause search --why 'wrong prompt'\n"
+            "  offpeak budget show\n",
+        .takes = COMMON | OPT(LIMIT) | OPT(PER) | OPT(WHY) | OPT(JSON),
+        .needs = NEEDS_DATA,
+        .operands_min = 1,
+        .operands_max = 2,
+        .run = cmd_budget,
+    },
+    {
+        .name = "cat",
+        .operands = "[TOPIC|TABLE]",
+        .what = "the records of a topic or the rows of a table, one JSON object a line",
+        .examples =
+            "  offpeak cat                   the names of all topics and tables\n"
+            "  offpeak cat spend\n"
+            "  offpeak cat batches           the journal: what is at the provider\n",
+        .takes = COMMON,
+        .needs = NEEDS_DATA,
+        .operands_max = 1,
+        .run = cmd_cat,
+    },
+    {
+        .name = "config",
+        .operands = "",
+        .what = "every setting: its value and where it came from",
+        .examples = "  offpeak config\n"
+                    "  offpeak config --set batch.poll=5m\n",
+        .takes = CONFIGURED | OPT(REUSE) | OPT(MARKDOWN),
+        .needs = NEEDS_CONFIG,
+        .run = cmd_config,
+    },
+    {
+        .name = "doctor",
+        .operands = "",
+        .what = "check data folder, disk, prices, endpoint and key",
+        .examples = "  offpeak doctor\n",
+        .takes = COMMON | CONFIGURED | OPT(KEY_FILE) | OPT(INSECURE) | OPT(REUSE),
+        .needs = NEEDS_DATA | NEEDS_CONFIG,
+        .run = cmd_doctor,
+    },
+    {
+        .name = "results",
+        .operands = "",
+        .what = "write the results of a run, also while it is going",
+        .examples = "  offpeak results --run products-1f3a90c2 -o results.jsonl\n"
+                    "  offpeak results --run products-1f3a90c2 -o - | jq .offpeak\n",
+        .takes = COMMON | OPT(RUN) | OPT(TEAM) | OPT(OUT) | OPT(ERRORS) | OPT(QUIET),
+        .needs = NEEDS_DATA,
+        .run = cmd_results,
+    },
+    {
+        .name = "run",
+        .operands = "[FILE|-]",
+        .what = "take a file of OpenAI batch lines all the way to results",
+        .examples =
+            "  offpeak run jobs.jsonl --dry-run              what would it cost\n"
+            "  offpeak run jobs.jsonl -o results.jsonl --first 20 --max-cost 0.10\n"
+            "  zcat jobs.jsonl.gz | offpeak run - -o results.jsonl\n"
+            "  offpeak run                                   work off whatever waits\n"
+            "Stopped in any way, the same command continues where it was.\n",
+        .takes = COMMON | CONFIGURED | OPT(OUT) | OPT(ERRORS) | OPT(RUN) | OPT(TEAM) |
+                 OPT(FEATURE) | OPT(FIRST) | OPT(MAX_COST) | OPT(DRY_RUN) | OPT(FRESH) |
+                 OPT(REUSE) | OPT(WAIT) | OPT(KEY_FILE) | OPT(INSECURE) | OPT(JSON) |
+                 OPT(QUIET),
+        .needs = NEEDS_DATA | NEEDS_CONFIG,
+        .operands_max = 1,
+        .run = cmd_run,
+    },
+    {
+        .name = "spend",
+        .operands = "",
+        .what = "what was paid, what it would have cost, and what saved the difference",
+        .examples = "  offpeak spend\n"
+                    "  offpeak spend --run products-1f3a90c2\n"
+                    "  offpeak spend --records > spend.jsonl\n",
+        .takes = COMMON | OPT(RUN) | OPT(TEAM) | OPT(JSON) | OPT(RECORDS) | OPT(IN_DOUBT),
+        .needs = NEEDS_DATA,
+        .run = cmd_spend,
+    },
+};
+
+const struct command *command_at(unsigned i)
+{
+    return i < ARRAY_LEN(commands) ? &commands[i] : NULL;
+}
+
+const struct command *command_find(const char *name)
+{
+    for (unsigned i = 0; i < ARRAY_LEN(commands); i++) {
+        if (!strcmp(commands[i].name, name)) {
+            return &commands[i];
+        }
+    }
+    return NULL;
+}
+
+const char *command_nearest(const char *name)
+{
+    const char *names[ARRAY_LEN(commands)];
+    for (unsigned i = 0; i < ARRAY_LEN(commands); i++) {
+        names[i] = commands[i].name;
+    }
+    return options_nearest(name, names, ARRAY_LEN(names));
+}
+
+static void print_option(const struct option_row *row)
+{
+    char left[48];
+    char letter[8] = "    ";
+    if (row->letter) {
+        snprintf(letter, sizeof(letter), "-%c, ", row->letter);
+    }
+    snprintf(left, sizeof(left), "%s--%s%s%s", letter, row->name, row->arg ? " " : "",
+             row->arg ? row->arg : "");
+    printf("  %-24s %s\n", left, row->what);
+}
+
+void command_print_help(const struct command *cmd)
+{
+    printf("offpeak %s: %s\n\n%s\nUsage: offpeak %s %s%s[options]\n\n", cmd->name,
+           cmd->what, cmd->examples, cmd->name, cmd->operands,
+           cmd->operands[0] ? " " : "");
+    for (unsigned id = 0; id < OPT_IDS; id++) {
+        if ((cmd->takes | OPT(HELP)) & (uint32_t)1 << id) {
+            print_option(&option_rows[id]);
+        }
+    }
+    if (cmd->needs & NEEDS_CONFIG) {
+        printf("\nSettings for --set: offpeak config\n");
+    }
+}
+
+void command_print_overview(void)
+{
+    printf(
+        "offpeak runs a file of LLM jobs through batch APIs, buys equal questions once, and\n"
+        "proves where every cent went.\n\n"
+        "  offpeak run jobs.jsonl --dry-run\n"
+        "  offpeak run jobs.jsonl -o results.jsonl --first 20 --max-cost 0.10\n"
+        "  offpeak spend\n\n"
+        "Commands:\n");
+    for (unsigned i = 0; i < ARRAY_LEN(commands); i++) {
+        printf("  %-8s %s\n", commands[i].name, commands[i].what);
+    }
+    printf("\nMore: offpeak help COMMAND, offpeak --version\n"
+           "Key:  OPENAI_API_KEY, OPENAI_API_KEY_FILE or --key-file\n");
+}

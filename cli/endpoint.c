@@ -1,0 +1,98 @@
+#include "cli/endpoint.h"
+
+#include <stdio.h>
+
+static int open_address(struct endpoint *e, const struct cli *c, struct err *err)
+{
+    const char *url = c->set->cli.base_url;
+    size_t n = strlen(url);
+    while (n > 0 && url[n - 1] == '/') {
+        n--;
+    }
+    if (n == 0 || n >= sizeof(e->base_url)) {
+        return err_set(err, ERR_USAGE, "could not use the base URL '%.80s': it is %s",
+                       url, n ? "too long" : "empty");
+    }
+    snprintf(e->base_url, sizeof(e->base_url), "%.*s", (int)n, url);
+    _cleanup_(buf_fini) struct buf origin;
+    buf_init(&origin, sizeof(e->origin) - 1);
+    int rc = http_origin(e->base_url, &origin, err);
+    if (rc < 0) {
+        err_hint(err, "OPENAI_BASE_URL should look like https://api.openai.com/v1");
+        return rc;
+    }
+    snprintf(e->origin, sizeof(e->origin), "%s", origin.p);
+    if (strncmp(e->origin, "https://", 8) && !c->opt->insecure &&
+        !http_is_loopback(e->base_url)) {
+        err_set(err, ERR_USAGE,
+                "could not use '%s': plain http would send the key unprotected",
+                e->origin);
+        err_hint(err, "use https, or --insecure if you mean it");
+        return -ERR_USAGE;
+    }
+    return 0;
+}
+
+static int open_key(struct endpoint *e, const struct cli *c, bool optional,
+                    struct err *err)
+{
+    struct secret_sources from = {
+        .key_file = c->opt->key_file,
+        .env_file = c->env.api_key_file,
+        .env_value = c->env.api_key,
+        .config_file = c->set->cli.key_file,
+    };
+    bool given = from.key_file || from.env_file || from.config_file ||
+                 (from.env_value && from.env_value[0]);
+    if (!given && optional) {
+        return 0;
+    }
+    int rc = secret_load(&e->key, &from, err);
+    return rc < 0 ? rc : worker_account_fingerprint(e->base_url, e->key, e->account, err);
+}
+
+static int open_prices(struct endpoint *e, const struct cli *c, struct err *err)
+{
+    const char *path = c->set->cli.prices_file;
+    if (path) {
+        return price_book_load(&e->prices, path, err);
+    }
+    struct span text = span_of(price_book_text, price_book_text_len);
+    return price_book_parse(&e->prices, text, "built in", err);
+}
+
+int endpoint_open(struct endpoint *ret, const struct cli *c, bool key_optional,
+                  struct err *err)
+{
+    *ret = (struct endpoint){0};
+    int rc = open_address(ret, c, err);
+    if (rc >= 0) {
+        rc = open_key(ret, c, key_optional, err);
+    }
+    if (rc >= 0) {
+        rc = open_prices(ret, c, err);
+    }
+    if (rc < 0) {
+        endpoint_close(ret);
+    }
+    return rc;
+}
+
+void endpoint_close(struct endpoint *e)
+{
+    e->key = secret_destroy(e->key);
+    e->prices = price_book_free(e->prices);
+}
+
+int endpoint_http(const struct cli *c, struct loop *loop, struct http **ret,
+                  struct err *err)
+{
+    struct http_conf conf = {
+        .user_agent = "offpeak/" OFFPEAK_VERSION,
+        .ca_file = c->set->cli.ca_file,
+        .proxy = c->set->cli.proxy,
+        .insecure_http = c->opt->insecure,
+        .connections_max = (int)c->set->cli.connections,
+    };
+    return http_create(ret, loop, &conf, err);
+}

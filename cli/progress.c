@@ -1,0 +1,152 @@
+#include "cli/progress.h"
+
+#include "core/log.h"
+
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#define BAR_CELLS      24
+#define LINE_MAX_BYTES ((size_t)1 << 10)
+#define WIDTH_UNKNOWN  80
+
+void progress_init(struct progress *p, bool quiet, bool plain)
+{
+    struct winsize size;
+    *p = (struct progress){.quiet = quiet, .width = WIDTH_UNKNOWN};
+    p->bar = !quiet && !plain && isatty(STDERR_FILENO);
+    p->colour = p->bar;
+    if (p->bar && ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20) {
+        p->width = size.ws_col;
+    }
+}
+
+void progress_clear(struct progress *p)
+{
+    if (p->drawn) {
+        fputs("\r\033[K", stderr);
+        p->drawn = false;
+    }
+}
+
+static void put(const struct buf *line)
+{
+    _cleanup_(buf_fini) struct buf safe;
+    buf_init(&safe, LOG_LINE_MAX);
+    log_redact(&safe, buf_span(line));
+    fwrite(safe.p ? safe.p : "", 1, safe.n, stderr);
+}
+
+void progress_say(struct progress *p, int64_t now_ms, const char *subject,
+                  const char *text)
+{
+    if (p->quiet) {
+        return;
+    }
+    _cleanup_(buf_fini) struct buf line;
+    buf_init(&line, LINE_MAX_BYTES);
+    if (subject && subject[0]) {
+        buf_addf(&line, "%s: ", subject);
+    }
+    buf_adds(&line, text);
+    progress_clear(p);
+    put(&line);
+    fputc('\n', stderr);
+    p->last_line_ms = now_ms;
+}
+
+void progress_refused(struct progress *p, const struct refused_line *l)
+{
+    _cleanup_(buf_fini) struct buf line;
+    buf_init(&line, LINE_MAX_BYTES);
+    buf_addf(&line, "%s:%llu: %s", l->label, (unsigned long long)l->line, l->why);
+    if (l->remedy) {
+        buf_addf(&line, "; %s", l->remedy);
+    }
+    progress_clear(p);
+    put(&line);
+    fputc('\n', stderr);
+}
+
+/* "12s", "4m", "3h": one unit is enough to plan a coffee or a night. */
+static void add_time(struct buf *to, int64_t ms)
+{
+    int64_t s = (ms + 999) / 1000;
+    if (s < 120) {
+        buf_addf(to, "%llds", (long long)s);
+    } else if (s < 7200) {
+        buf_addf(to, "%lldm", (long long)(s + 59) / 60);
+    } else {
+        buf_addf(to, "%lldh", (long long)(s + 3599) / 3600);
+    }
+}
+
+static void add_bar(struct buf *to, const struct progress_view *v, unsigned cells)
+{
+    uint64_t full = v->jobs ? v->done * cells / v->jobs : 0;
+    buf_addc(to, '[');
+    for (unsigned i = 0; i < cells; i++) {
+        buf_addc(to, i < full ? '#' : '.');
+    }
+    buf_adds(to, "] ");
+}
+
+/* By the pace so far; answers come in lumps, so it is a guess and says so. */
+static void add_left(struct buf *to, const struct progress_view *v)
+{
+    uint64_t now = v->done - MIN_OF(v->done_at_start, v->done);
+    if (!v->jobs_known || now == 0 || v->done >= v->jobs || v->elapsed_ms < 1000) {
+        return;
+    }
+    buf_adds(to, ", about ");
+    add_time(to, v->elapsed_ms / (int64_t)now * (int64_t)(v->jobs - v->done));
+    buf_adds(to, " left");
+}
+
+int progress_text(const struct progress_view *v, unsigned cells, struct buf *ret)
+{
+    char spent[USD_TEXT_MAX];
+    if (cells) {
+        add_bar(ret, v, cells);
+    }
+    buf_addf(ret, "%llu of %llu%s jobs done", (unsigned long long)v->done,
+             (unsigned long long)v->jobs, v->jobs_known ? "" : "+");
+    if (v->failed) {
+        buf_addf(ret, ", %llu failed", (unsigned long long)v->failed);
+    }
+    if (v->batches) {
+        buf_addf(ret, ", %llu batch%s at the provider", (unsigned long long)v->batches,
+                 v->batches == 1 ? "" : "es");
+    }
+    if (v->next_poll_ms >= 0) {
+        buf_adds(ret, ", next look in ");
+        add_time(ret, v->next_poll_ms);
+    }
+    if (v->waiting) {
+        buf_addf(ret, ", %llu waiting", (unsigned long long)v->waiting);
+    }
+    buf_addf(ret, ", %s paid", usd_show(v->spent, 4, spent));
+    add_left(ret, v);
+    return ret->failed ? -1 : 0;
+}
+
+void progress_show(struct progress *p, int64_t now_ms, const struct progress_view *v)
+{
+    if (p->quiet || (!p->bar && now_ms - p->last_line_ms < PROGRESS_SILENCE_MS)) {
+        return;
+    }
+    _cleanup_(buf_fini) struct buf line;
+    buf_init(&line, LINE_MAX_BYTES);
+    progress_text(v, p->bar ? BAR_CELLS : 0, &line);
+    if (p->bar) {
+        line.n = MIN_OF(line.n, p->width - 1);
+        progress_clear(p);
+        put(&line);
+        p->drawn = true;
+    } else {
+        put(&line);
+        fputc('\n', stderr);
+        p->last_line_ms = now_ms;
+    }
+    fflush(stderr);
+}

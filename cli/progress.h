@@ -1,0 +1,54 @@
+/*
+ * progress.h - what people see while a run is going, on standard error.
+ *
+ * On a terminal: one line that is redrawn, with lines about state changes above it. Elsewhere: a
+ * line per state change, and at most one every five minutes otherwise. Quiet: nothing.
+ * progress_text is pure. All text passes log_redact.
+ */
+#ifndef OFFPEAK_CLI_PROGRESS_H
+#define OFFPEAK_CLI_PROGRESS_H
+
+#include "core/buf.h"
+#include "core/money.h"
+
+#define PROGRESS_REDRAW_MS  200
+#define PROGRESS_SILENCE_MS ((int64_t)5 * 60 * 1000)
+
+struct progress_view {
+    uint64_t jobs;   /* so far */
+    bool jobs_known; /* and no more will come */
+    uint64_t done, failed;
+    uint64_t done_at_start;
+    uint64_t batches, waiting; /* at the provider; not released yet */
+    int64_t next_poll_ms;      /* from now; -1: none due */
+    int64_t elapsed_ms;
+    struct usd_sum spent;
+};
+
+struct progress {
+    bool quiet, bar, colour;
+    unsigned width;       /* of the terminal */
+    bool drawn;           /* a bar stands on the current line */
+    int64_t last_line_ms; /* when anything was printed last */
+};
+
+void progress_init(struct progress *p, bool quiet, bool plain);
+/* A line about something that happened. */
+void progress_say(struct progress *p, int64_t now_ms, const char *subject,
+                  const char *text);
+/* A line of the input that was refused; told even when quiet. */
+struct refused_line {
+    const char *label;
+    uint64_t line;
+    const char *why, *remedy; /* remedy NULL: why says it all */
+};
+void progress_refused(struct progress *p, const struct refused_line *l);
+/* Redraws the bar, or prints a line when it was silent for long. */
+void progress_show(struct progress *p, int64_t now_ms, const struct progress_view *v);
+/* Removes the bar: whoever prints next begins on an empty line. */
+void progress_clear(struct progress *p);
+
+/* One line without its end; `bar` puts a bar of `cells` in front. */
+int progress_text(const struct progress_view *v, unsigned cells, struct buf *ret);
+
+#endif

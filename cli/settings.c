@@ -1,0 +1,138 @@
+#include "cli/settings.h"
+
+#include "cli/options.h"
+
+static const char *const reuse_names[] = {
+    [REUSE_ALWAYS] = "always",
+    [REUSE_DETERMINISTIC] = "deterministic",
+    [REUSE_NEVER] = "never",
+};
+
+const char *reuse_name(enum reuse r)
+{
+    return reuse_names[r];
+}
+
+#define AT(member) offsetof(struct cli_settings, member)
+
+static const struct config_row cli_rows[] = {
+    {
+        .key = "openai.base_url",
+        .type = CONFIG_STRING,
+        .offset = AT(base_url),
+        .deflt = "https://api.openai.com/v1",
+        .help = "where requests go",
+        .env = "OPENAI_BASE_URL",
+    },
+    {
+        .key = "openai.key_file",
+        .type = CONFIG_STRING,
+        .offset = AT(key_file),
+        .help = "file that holds the API key; --key-file, OPENAI_API_KEY_FILE and "
+                "OPENAI_API_KEY come before it",
+    },
+    {
+        .key = "prices.file",
+        .type = CONFIG_STRING,
+        .offset = AT(prices_file),
+        .help = "price book to use instead of the one in the program",
+    },
+    {
+        .key = "reuse",
+        .type = CONFIG_ENUM,
+        .offset = AT(reuse),
+        .deflt = "always",
+        .enum_names = "always|deterministic|never",
+        .help =
+            "answers that may be reused: all, those asked for at temperature 0, or none",
+        .flag = "--reuse",
+    },
+    {
+        .key = "normalise",
+        .type = CONFIG_ENUM,
+        .offset = AT(normalise),
+        .deflt = "L1",
+        .enum_names = "L0|L1",
+        .help =
+            "what makes two requests equal: the same JSON (L0), or also line ends, Unicode "
+            "form and fields that cannot change the answer (L1)",
+    },
+    {
+        .key = "input.max_line",
+        .type = CONFIG_BYTES,
+        .offset = AT(input_max_line),
+        .deflt = "8MiB",
+        .min = 64 << 10,
+        .max = 60 << 20,
+        .help = "longest line of a job file; a longer one is rejected",
+    },
+    {
+        .key = "data.max_bytes",
+        .type = CONFIG_BYTES,
+        .offset = AT(data_max_bytes),
+        .deflt = "0",
+        .help = "most the data folder's store may hold; 0 leaves it to the disk",
+    },
+    {
+        .key = "http.connections",
+        .type = CONFIG_INT,
+        .offset = AT(connections),
+        .deflt = "8",
+        .min = 1,
+        .max = 256,
+        .help = "connections to the provider at a time",
+    },
+    {
+        .key = "http.ca_file",
+        .type = CONFIG_STRING,
+        .offset = AT(ca_file),
+        .help = "certificates to trust instead of the system's",
+    },
+    {
+        .key = "http.proxy",
+        .type = CONFIG_STRING,
+        .offset = AT(proxy),
+        .help = "proxy to use; the proxy variables of the environment are not read",
+    },
+};
+
+static int load(struct settings *s, const struct options *o, char *const *environment,
+                struct err *err)
+{
+    struct config_flag flags[] = {{"--reuse", o->reuse}};
+    struct config_sources from = {
+        .config_file = o->config,
+        .environment = environment,
+        .sets = o->sets,
+        .set_count = o->sets_n,
+        .flags = flags,
+        .flag_count = o->reuse ? 1 : 0,
+    };
+    return config_load(s->config, &from, err);
+}
+
+int settings_load(struct settings *ret, const struct options *o, char *const *environment,
+                  struct err *err)
+{
+    *ret = (struct settings){
+        .sections = {
+            {"Provider, prices and input", cli_rows, ARRAY_LEN(cli_rows), &ret->cli},
+            {"Admission", scheduler_config_rows, scheduler_config_rows_len,
+             &ret->scheduler},
+            {"Batches and storage", worker_config_rows, worker_config_rows_len,
+             &ret->worker},
+        }};
+    int rc = config_create(&ret->config, ret->sections, ARRAY_LEN(ret->sections), err);
+    if (rc >= 0) {
+        rc = load(ret, o, environment, err);
+    }
+    if (rc < 0) {
+        settings_fini(ret);
+    }
+    return rc;
+}
+
+void settings_fini(struct settings *s)
+{
+    s->config = config_destroy(s->config);
+}

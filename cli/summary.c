@@ -1,0 +1,297 @@
+#include "cli/summary.h"
+
+#include "cli/runs.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+/* ---- exit code ---- */
+
+static int by_status(const struct follow_status *s, struct err *err)
+{
+    uint64_t ok = s->by_status[STATUS_OK];
+    uint64_t rejected = s->by_status[STATUS_REJECTED];
+    if (s->max_cost) {
+        err_set(err, ERR_GATE,
+                "%" PRIu64 " of %" PRIu64 " jobs were cancelled: no room left in "
+                "--max-cost",
+                s->max_cost, s->results);
+        err_hint(
+            err,
+            "start a new run with --run NEW and a higher --max-cost; what is answered "
+            "is not bought again");
+        return -ERR_GATE;
+    }
+    if (rejected) {
+        err_set(err, ERR_INPUT, "%" PRIu64 " of %" PRIu64 " jobs were rejected", rejected,
+                s->results);
+        err_hint(err,
+                 "their results say why; repair those lines and give them as a new run");
+        return -ERR_INPUT;
+    }
+    if (ok < s->results) {
+        return err_set(err, ERR_PARTIAL, "%" PRIu64 " of %" PRIu64 " jobs failed",
+                       s->results - ok, s->results);
+    }
+    return 0;
+}
+
+static int at_gate(const struct session_end *end, struct err *err)
+{
+    const struct gate *g = &end->gate;
+    char opens[CLOCK_TIME_TEXT];
+    if (g->opens_wall_ms) {
+        err_set(err, ERR_GATE, "the rest waits: %s; it opens at %s", g->why,
+                clock_time(g->opens_wall_ms, opens));
+    } else {
+        err_set(err, ERR_GATE, "the rest waits: %s", g->why);
+    }
+    err_hint(err, "%s, then give the same command again (--wait stays until then)",
+             g->hint);
+    return -ERR_GATE;
+}
+
+int summary_judge(const struct session_end *end, struct err *err)
+{
+    switch (end->over) {
+    case SESSION_FAILED:
+    case SESSION_ACCOUNT: *err = end->err; return -(int)end->err.code;
+    case SESSION_GATE: return at_gate(end, err);
+    case SESSION_DONE: return by_status(&end->status, err);
+    case SESSION_SIGNAL: return -(128 + end->signal);
+    }
+    return -ERR_FAIL;
+}
+
+/* ---- for people ---- */
+
+static void print_time(int64_t ms)
+{
+    if (ms < 60000) {
+        fprintf(stderr, "%.1f s", (double)ms / 1000);
+    } else {
+        fprintf(stderr, "%" PRId64 " min %" PRId64 " s", ms / 60000, ms / 1000 % 60);
+    }
+}
+
+static void print_amount(const char *name, struct usd_sum amount)
+{
+    char text[USD_TEXT_MAX];
+    fprintf(stderr, "  %-17s %16s\n", name, usd_show(amount, 12, text));
+}
+
+static void print_jobs(const struct follow_status *s)
+{
+    const struct totals *m = &s->money;
+    fprintf(stderr,
+            "  %" PRIu64 " answered: %" PRIu64 " calls bought, %" PRIu64
+            " joined an equal call, %" PRIu64 " from stored answers\n",
+            s->by_status[STATUS_OK], m->calls, m->joined, m->hits);
+    if (s->results > s->by_status[STATUS_OK]) {
+        fprintf(stderr,
+                "  %" PRIu64 " failed, %" PRIu64 " rejected, %" PRIu64 " cancelled\n",
+                s->by_status[STATUS_FAILED], s->by_status[STATUS_REJECTED],
+                s->by_status[STATUS_CANCELLED]);
+    }
+}
+
+static void print_money(const struct totals *m)
+{
+    print_amount("would have cost", m->baseline);
+    print_amount("paid", m->cost);
+    print_amount("saved", totals_saved(m));
+    for (int i = 0; i < TACTICS; i++) {
+        static const struct usd_sum none = {0};
+        if (usd_sum_cmp(m->saved[i], none)) {
+            char name[32];
+            snprintf(name, sizeof(name), "  %s", tactic_name(i));
+            print_amount(name, m->saved[i]);
+        }
+    }
+    if (m->in_doubt) {
+        char most[USD_TEXT_MAX];
+        fprintf(stderr,
+                "  %" PRIu64 " calls may have been billed unseen, at most %s: offpeak "
+                "spend --in-doubt\n",
+                m->in_doubt, usd_show(m->in_doubt_usd, 12, most));
+    }
+    if (m->unknown) {
+        fprintf(stderr, "  the cost of %" PRIu64 " jobs is unknown and in no sum\n",
+                m->unknown);
+    }
+}
+
+/* " --data DIR", when it is not the default: for commands to copy. */
+static void print_data(const struct summary *s)
+{
+    if (s->cli->opt->data) {
+        fprintf(stderr, " --data %s", s->cli->opt->data);
+    }
+}
+
+static void print_next(const struct summary *s)
+{
+    if (s->out && strcmp(s->out, "-")) {
+        fprintf(stderr, "results: %s\n", s->out);
+        if (s->errors) {
+            fprintf(stderr, "errors:  %s\n", s->errors);
+        }
+    } else if (s->file && !s->out) {
+        fprintf(stderr, "results: offpeak results --run %s -o FILE", s->file->run);
+        print_data(s);
+        fputc('\n', stderr);
+    }
+    if (s->was_finished) {
+        fprintf(stderr,
+                "hint: this run was complete already; --run NEW starts another\n");
+    }
+    fprintf(stderr, "spend:   offpeak spend%s%s", s->file ? " --run " : "",
+            s->file ? s->file->run : "");
+    print_data(s);
+    fputc('\n', stderr);
+}
+
+void summary_print(const struct summary *s)
+{
+    const struct follow_status *status = &s->end->status;
+    if (s->file) {
+        uint64_t jobs = run_jobs(&s->end->row);
+        fprintf(stderr, "run '%s': %" PRIu64 " of %" PRIu64 " jobs done in ",
+                s->file->run, status->results, jobs);
+    } else {
+        fprintf(stderr, "%" PRIu64 " jobs done in ", status->results);
+    }
+    print_time(s->elapsed_ms);
+    fputc('\n', stderr);
+    print_jobs(status);
+    if (s->file) {
+        print_money(&status->money);
+    }
+    print_next(s);
+}
+
+/* ---- for programs ---- */
+
+static void json_text(const char *name, const char *value)
+{
+    _cleanup_(buf_fini) struct buf text;
+    buf_init(&text, (size_t)6 * CLI_PATH_MAX + 2);
+    if (value) {
+        buf_add_json(&text, span_str(value));
+    }
+    printf("\"%s\":%s,", name, text.n ? text.p : "null");
+}
+
+static void json_amount(const char *name, struct usd_sum amount)
+{
+    char text[USD_TEXT_MAX];
+    printf("\"%s\":%s,", name, usd_sum_format(amount, text));
+}
+
+static void json_count(const char *name, uint64_t n)
+{
+    printf("\"%s\":%" PRIu64 ",", name, n);
+}
+
+static void json_saved(const struct totals *m)
+{
+    char text[USD_TEXT_MAX];
+    printf("\"saved\":{");
+    for (int i = 0; i < TACTICS; i++) {
+        printf("%s\"%s\":%s", i ? "," : "", tactic_name(i),
+               usd_sum_format(m->saved[i], text));
+    }
+    printf("},");
+}
+
+void summary_print_json(const struct summary *s, int exit_code)
+{
+    static const char *const overs[] = {
+        [SESSION_DONE] = "done",       [SESSION_GATE] = "gate",
+        [SESSION_ACCOUNT] = "account", [SESSION_SIGNAL] = "signal",
+        [SESSION_FAILED] = "failed",
+    };
+    const struct options *o = s->cli->opt;
+    const struct follow_status *st = &s->end->status;
+    putchar('{');
+    json_text("run", s->file ? s->file->run : NULL);
+    json_text("team", o->team ? o->team : "default");
+    json_text("feature", o->feature ? o->feature : "default");
+    json_text("over", overs[s->end->over]);
+    json_count("jobs", s->file ? run_jobs(&s->end->row) : st->results);
+    json_count("results", st->results);
+    for (int i = STATUS_OK; i <= STATUS_REJECTED; i++) {
+        json_count(status_name((enum status)i), st->by_status[i]);
+    }
+    json_count("calls", st->money.calls);
+    json_count("joined", st->money.joined);
+    json_count("hits", st->money.hits);
+    json_amount("cost_usd", st->money.cost);
+    json_amount("baseline_usd", st->money.baseline);
+    json_saved(&st->money);
+    json_count("in_doubt", st->money.in_doubt);
+    json_text("out", s->out);
+    json_text("errors", s->errors);
+    json_text("gate", s->end->over == SESSION_GATE ? s->end->gate.why : NULL);
+    printf("\"elapsed_ms\":%" PRId64 ",\"exit\":%d}\n", s->elapsed_ms, exit_code);
+}
+
+/* ---- a dry run ---- */
+
+static const char *key_origin(const struct dryrun_conf *c)
+{
+    return c->endpoint->key ? secret_origin(c->endpoint->key) : NULL;
+}
+
+void summary_print_dryrun(const struct dryrun_conf *c, const struct dryrun *d)
+{
+    char low[USD_TEXT_MAX], high[USD_TEXT_MAX];
+    struct usd_sum most = {0};
+    const char *key = key_origin(c);
+    printf("dry run of '%s' as run '%s': nothing was sent\n", c->file->label,
+           c->file->run);
+    printf("  jobs            %" PRIu64 "\n", d->jobs);
+    printf("  refused         %" PRIu64 "\n", d->refused);
+    printf("  equal           %" PRIu64 " would share another one's call\n", d->equal);
+    printf("  stored answers  %" PRIu64 " would be reused\n", d->hits);
+    printf("  calls to buy    %" PRIu64 "\n", d->distinct);
+    printf("  lowest cost     %s (no output, %d bytes of prompt a token)\n",
+           usd_show(d->lowest, 6, low), DRYRUN_BYTES_PER_TOKEN);
+    printf("  highest cost    %s (no bill can be higher)\n",
+           usd_show(d->highest, 6, high));
+    if (d->unlimited) {
+        printf("  %" PRIu64
+               " calls state no output limit: the highest cost takes the model's; set "
+               "max_completion_tokens\n",
+               d->unlimited);
+    }
+    printf("  endpoint        %s\n", c->endpoint->base_url);
+    printf("  key             %s\n",
+           key ? key : "none: set OPENAI_API_KEY or use --key-file");
+    printf("  price book      %s\n", price_book_version(c->endpoint->prices));
+    if (c->row->has_max_cost) {
+        usd_sum_add(&most, c->row->max_cost);
+        printf("  --max-cost      %s: %s\n", usd_show(most, 6, low),
+               usd_sum_cmp(d->highest, most) > 0
+                   ? "jobs that no longer fit will be cancelled"
+                   : "everything fits");
+    }
+}
+
+void summary_print_dryrun_json(const struct dryrun_conf *c, const struct dryrun *d)
+{
+    putchar('{');
+    json_text("run", c->file->run);
+    json_count("jobs", d->jobs);
+    json_count("refused", d->refused);
+    json_count("equal", d->equal);
+    json_count("hits", d->hits);
+    json_count("distinct_calls", d->distinct);
+    json_count("without_output_limit", d->unlimited);
+    json_amount("lowest_usd", d->lowest);
+    json_amount("highest_usd", d->highest);
+    json_text("endpoint", c->endpoint->base_url);
+    json_text("key", key_origin(c));
+    json_text("price_book", price_book_version(c->endpoint->prices));
+    printf("\"dry_run\":true}\n");
+}
