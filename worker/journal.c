@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define KEY_MAX    (BATCH_ID_BYTES + 8)
+#define KEY_MAX    (BATCH_ID_BYTES + 16)
 #define MEMBER_KEY "%s/m/%03u" /* padded: rows come back in order; BATCH_CALLS_MAX fits */
 
 struct row {

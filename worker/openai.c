@@ -278,7 +278,7 @@ static enum step by_status(const struct http_resp *resp, struct remote *r,
     json_decref(o);
     err_set(err, ERR_FAIL, "the provider answered HTTP %d%s%s%s%s", resp->status,
             code[0] ? " " : "", code, why[0] ? ": " : "", why);
-    snprintf(r->why, sizeof(r->why), "%s", err ? err->msg : why);
+    snprintf(r->why, sizeof(r->why), "%.299s", err->msg);
     switch (resp->status) {
     case 401:
     case 403: return stop_for_key(resp->status, code, err);
