@@ -25,17 +25,17 @@ void evict_add(struct evict *e, int64_t stored_ms, uint64_t bytes)
     e->newest_ms = MAX_OF(e->newest_ms, stored_ms);
 }
 
-/* The time at `bucket` + `part`, within what was seen: the outer buckets hold what is outside. */
+/* The time at `bucket` + `part`, within what was seen. The outer buckets also hold what is
+ * outside the range. */
 static int64_t time_at(const struct evict *e, int bucket, double part)
 {
     double width = (double)(e->to_ms - e->from_ms) / EVICT_BUCKETS;
-    double begin = (double)e->from_ms + width * bucket, end = begin + width;
-    if (bucket == 0) {
-        begin = MIN_OF(begin, (double)e->oldest_ms);
-    }
-    if (bucket == EVICT_BUCKETS - 1) {
-        end = MAX_OF(end, (double)e->newest_ms + 1);
-    }
+    double oldest = (double)e->oldest_ms, newest = (double)e->newest_ms + 1;
+    double begin = bucket == 0 ? oldest : (double)e->from_ms + width * bucket;
+    double end = bucket == EVICT_BUCKETS - 1 ? newest
+                                             : (double)e->from_ms + width * (bucket + 1);
+    begin = MAX_OF(begin, oldest);
+    end = MIN_OF(end, newest);
     return (int64_t)(begin + (end - begin) * part) + 1;
 }
 

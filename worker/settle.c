@@ -211,13 +211,13 @@ int settle_ack(struct settle *s, uint64_t at)
     struct err err = {0};
     struct slice *slice = NULL;
     struct queue_at place = {.topic = TOPIC_READY, .offset = at};
-    if (slice_for(s, 0, &slice) < 0) {
+    if (settle_slice_for(s, 0, &slice) < 0) {
         return -1;
     }
     if (queue_ack(slice->tx, &place, &err) < 0) {
         return settle_stop(s, &err);
     }
-    slice_added(s, 0);
+    settle_slice_added(s, 0);
     return 0;
 }
 
@@ -304,7 +304,7 @@ void settle_committed(struct settle *s, struct done_list *done)
             done_free(d);
         }
     }
-    slice_commit_next(s);
+    settle_slice_commit(s);
     follow_some(s);
     if (s->open && !s->flight) {
         loop_timer_start(s->tick, 0);
@@ -323,7 +323,7 @@ static void on_tick(void *ctx)
     }
     follow_some(s);
     if (!s->flight) {
-        slice_seal(s);
+        settle_slice_seal(s);
     }
 }
 
@@ -385,11 +385,11 @@ struct settle *settle_destroy(struct settle *s)
     if (!s) {
         return NULL;
     }
-    slice_free(s->open);
+    settle_slice_free(s->open);
     while (s->waiting) {
         struct slice *slice = s->waiting;
         s->waiting = slice->next;
-        slice_free(slice);
+        settle_slice_free(slice);
     }
     if (s->flight) {
         s->flight->settle = NULL;

@@ -111,7 +111,7 @@ int settle_job(struct settle *s, const struct ending *e)
     }
     size_t bytes = s->result.n + s->answer.n + SLICE_SPEND +
                    (e->outcome->dead ? e->line.n : 0);
-    if (slice_for(s, bytes, &slice) < 0) {
+    if (settle_slice_for(s, bytes, &slice) < 0) {
         done_free(e->done);
         return -1;
     }
@@ -122,6 +122,6 @@ int settle_job(struct settle *s, const struct ending *e)
         return settle_stop(s, &err);
     }
     count(&s->counts, e->outcome);
-    slice_added(s, bytes);
+    settle_slice_added(s, bytes);
     return 0;
 }

@@ -52,7 +52,7 @@ int settle_stop(struct settle *s, const struct err *err)
 
 /* ---- slices ---- */
 
-static int slice_new(struct settle *s)
+static int settle_slice_new(struct settle *s)
 {
     struct slice *slice = calloc(1, sizeof(*slice));
     if (!slice || queue_begin(s->conf.queue, &slice->tx) < 0) {
@@ -68,7 +68,7 @@ static int slice_new(struct settle *s)
 }
 
 /* The calls themselves belong to the call table. */
-struct slice *slice_free(struct slice *slice)
+struct slice *settle_slice_free(struct slice *slice)
 {
     if (slice) {
         for (struct done *d; (d = done_list_pop(&slice->done));) {
@@ -80,14 +80,14 @@ struct slice *slice_free(struct slice *slice)
     return NULL;
 }
 
-void slice_seal(struct settle *s)
+void settle_slice_seal(struct settle *s)
 {
     if (s->open) {
         *s->waiting_tail = s->open;
         s->waiting_tail = &s->open->next;
         s->open = NULL;
         s->waiting_n++;
-        slice_commit_next(s);
+        settle_slice_commit(s);
     }
     s->full = s->full || s->waiting_n > 0;
 }
@@ -106,10 +106,10 @@ static void on_commit(void *ctx, uint64_t commit, const struct err *err)
             settle_committed(s, &slice->done);
         }
     }
-    slice_free(slice);
+    settle_slice_free(slice);
 }
 
-void slice_commit_next(struct settle *s)
+void settle_slice_commit(struct settle *s)
 {
     struct slice *slice = s->waiting;
     if (s->flight || !slice || s->failed) {
@@ -125,7 +125,7 @@ void slice_commit_next(struct settle *s)
     queue_commit(TAKE_PTR(slice->tx), on_commit, slice);
 }
 
-int slice_for(struct settle *s, size_t bytes, struct slice **ret)
+int settle_slice_for(struct settle *s, size_t bytes, struct slice **ret)
 {
     struct err err = {0};
     if (s->failed) {
@@ -133,25 +133,25 @@ int slice_for(struct settle *s, size_t bytes, struct slice **ret)
     }
     if (s->open && (queue_tx_full(s->open->tx, bytes) ||
                     (s->open->bytes && s->open->bytes + bytes > SLICE_BYTES))) {
-        slice_seal(s);
+        settle_slice_seal(s);
     }
     if (s->waiting_n > SLICE_WAITING) {
         err_set(&err, ERR_FAIL, "could not settle a job: %u slices wait for their commit",
                 s->waiting_n);
         return settle_stop(s, &err);
     }
-    if (!s->open && slice_new(s) < 0) {
+    if (!s->open && settle_slice_new(s) < 0) {
         return -1;
     }
     *ret = s->open;
     return 0;
 }
 
-void slice_added(struct settle *s, size_t bytes)
+void settle_slice_added(struct settle *s, size_t bytes)
 {
     s->open->bytes += bytes;
     if (s->open->bytes >= SLICE_BYTES || queue_tx_full(s->open->tx, 0)) {
-        slice_seal(s);
+        settle_slice_seal(s);
     } else if (!s->flight) {
         loop_timer_start(s->tick, 0);
     }

@@ -68,12 +68,12 @@ struct done *done_free(struct done *d);
 /* The process cannot go on: says so once, returns -1. */
 int settle_stop(struct settle *s, const struct err *err);
 /* The slice to put a group of that many bytes on; seals the open one when it does not fit. */
-int slice_for(struct settle *s, size_t bytes, struct slice **ret);
+int settle_slice_for(struct settle *s, size_t bytes, struct slice **ret);
 /* After a group was put: seals the slice when it is full, else it is committed next turn. */
-void slice_added(struct settle *s, size_t bytes);
-void slice_commit_next(struct settle *s); /* if none is in flight */
-void slice_seal(struct settle *s);
-struct slice *slice_free(struct slice *slice);
+void settle_slice_added(struct settle *s, size_t bytes);
+void settle_slice_commit(struct settle *s); /* if none is in flight */
+void settle_slice_seal(struct settle *s);
+struct slice *settle_slice_free(struct slice *slice);
 
 /* A commit came: settle.c goes on. */
 void settle_committed(struct settle *s, struct done_list *done);

@@ -48,11 +48,15 @@ static void next_phase(struct tidy *t)
     t->phase++;
     t->name[0] = '\0';
     t->walking = false;
-    if (t->phase == ARRAY_LEN(phases)) {
-        t->running = false;
-        t->passes++;
-        first_done(t);
-    }
+}
+
+/* Its last commit has come. */
+static void end_pass(struct tidy *t)
+{
+    t->running = false;
+    t->passes++;
+    loop_timer_start(t->timer, TIDY_EVERY_MS);
+    first_done(t);
 }
 
 static void on_commit(void *ctx, uint64_t commit, const struct err *err)
@@ -68,7 +72,7 @@ static void on_commit(void *ctx, uint64_t commit, const struct err *err)
     if (err) {
         fail(t, err);
     } else {
-        loop_timer_start(t->timer, t->running ? 0 : TIDY_EVERY_MS);
+        loop_timer_start(t->timer, 0);
     }
 }
 
@@ -120,6 +124,10 @@ static void on_timer(void *ctx)
     if (t->first_until_ms && loop_now_ms(t->conf.loop) >= t->first_until_ms) {
         first_done(t);
     }
+    if (t->phase == ARRAY_LEN(phases)) {
+        end_pass(t);
+        return;
+    }
     if (phases[t->phase].quiet && !settle_idle(t->conf.settle)) {
         loop_timer_start(t->timer, BUSY_MS);
         return;
@@ -128,7 +136,7 @@ static void on_timer(void *ctx)
     if (rc < 0) {
         fail(t, &err);
     } else if (rc == 0) {
-        loop_timer_start(t->timer, t->running ? 0 : TIDY_EVERY_MS);
+        loop_timer_start(t->timer, 0);
     }
 }
 

@@ -1,0 +1,78 @@
+/*
+ * night.h - a worker's surroundings, for tests: a store in a fresh folder, simulated time, a
+ * feed of `ready`, an empty call table, a price book.
+ *
+ * A job is submitted and released in one go (release_job); what became of it is read from the
+ * topics, as a team would. loop_run(n->loop) returns when nothing is left to happen.
+ */
+#ifndef OFFPEAK_TESTS_UNIT_NIGHT_H
+#define OFFPEAK_TESTS_UNIT_NIGHT_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "core/loop.h"
+#include "core/prices.h"
+#include "core/queue.h"
+#include "core/record.h"
+#include "worker/settle.h"
+
+#define NIGHT_START_MS INT64_C(1795224000000) /* 2026-11-21 00:00 UTC */
+
+struct night {
+    char dir[64];
+    struct loop *loop;
+    struct queue *queue;
+    struct queue_feed *feed;
+    struct queue_cursor *cursor;
+    struct call_table *calls;
+    struct price_book *prices;
+    struct settle *settle;
+    /* what settle said */
+    int rooms, committed, stops;
+    struct err stop;
+    struct call *replanned[16];
+    int replanned_n;
+};
+
+/* cmocka set-up and tear-down; *state is the struct night. The settle has a ttl of an hour. */
+int night_falls(void **state);
+int night_ends(void **state);
+/* The process dies and comes back: everything in memory is made anew. */
+void night_crash(struct night *n);
+
+/* A job of shop/tags asking `question`; the same question has the same cache key. */
+struct asked {
+    const char *question;
+    const char *run; /* NULL: "monday" */
+    bool not_reusable, fresh;
+    int64_t fresh_ms;
+    const char *model; /* NULL: "gpt-test" */
+    enum verdict verdict;
+    const char *why;
+    size_t line_bytes; /* 0: as short as it is */
+};
+/* Its offset in `ready`. */
+uint64_t release_job(struct night *n, const struct asked *a);
+void release_flush(struct night *n);
+void release_of(struct night *n, uint64_t at, struct release *ret);
+struct call *call_for(struct night *n,
+                      uint64_t at); /* a new call with that job as leader */
+
+/* An answer of 100 prompt and 10 output tokens: 0.00006 USD in a batch, 0.00012 alone. */
+struct answer answer_saying(const char *body);
+
+/* The newest result of the job released at `at` (custom_id "job-<at>"): its JSON, or NULL. */
+char *result_of(struct night *n, uint64_t at);
+uint64_t count_records(struct night *n, const char *topic);
+/* All heads of spend records, in order; returns how many. */
+size_t spend_heads(struct night *n, struct spend_head *ret, size_t max);
+bool is_acked(struct night *n, uint64_t at);
+bool has_answer(struct night *n, uint64_t at);
+void assert_has(const char *text, const char *part);
+void assert_result(struct night *n, uint64_t at, const char *part);
+
+#endif

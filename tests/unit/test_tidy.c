@@ -1,0 +1,299 @@
+/* Housekeeping: what nobody needs any more goes, and nothing else. */
+#include "tests/unit/night.h"
+
+#include "worker/answers.h"
+#include "worker/tidy.h"
+#include <stdio.h>
+#include <string.h>
+
+#define BODY    "{\"id\":\"chatcmpl-1\",\"choices\":[]}"
+#define HOUR_MS INT64_C(3600000)
+
+static const struct origin from_batch = {.batch = "batch_abc"};
+
+struct pass {
+    struct night *n;
+    int firsts;
+};
+
+static void on_first(void *ctx)
+{
+    struct pass *p = ctx;
+    p->firsts++;
+    loop_stop(p->n->loop);
+}
+
+static void on_failed(void *ctx, const struct err *err)
+{
+    (void)ctx;
+    fail_msg("%s", err->msg);
+}
+
+static const struct tidy_conf an_hour = {
+    .retain_ms = HOUR_MS, .results_keep_ms = HOUR_MS, .cache_ttl_ms = HOUR_MS};
+
+static void tidy_once(struct night *n, struct tidy_conf conf)
+{
+    struct pass p = {.n = n};
+    struct tidy *t = NULL;
+    conf.loop = n->loop;
+    conf.queue = n->queue;
+    conf.feed = n->feed;
+    conf.settle = n->settle;
+    conf.on_first = on_first;
+    conf.on_failed = on_failed;
+    conf.ctx = &p;
+    assert_int_equal(tidy_create(&t, &conf, NULL), 0);
+    tidy_start(t);
+    loop_run(n->loop);
+    assert_int_equal(p.firsts, 1);
+    assert_int_equal(tidy_passes(t), 1);
+    tidy_destroy(t);
+}
+
+static void nothing(void *ctx)
+{
+    (void)ctx;
+}
+
+static void later(struct night *n, int64_t ms)
+{
+    struct loop_timer *t = NULL;
+    assert_int_equal(loop_timer_create(n->loop, nothing, NULL, &t), 0);
+    loop_timer_start(t, ms);
+    loop_run(n->loop);
+    loop_timer_destroy(t);
+}
+
+static uint64_t ask_and_answer(struct night *n, const char *question)
+{
+    struct answer a = answer_saying(BODY);
+    uint64_t at = release_job(n, &(struct asked){.question = question});
+    settle_answer(n->settle, call_for(n, at), &a, &from_batch);
+    loop_run(n->loop);
+    return at;
+}
+
+static void test_an_empty_folder_is_tidy(void **state)
+{
+    tidy_once(*state, an_hour);
+}
+
+static void test_what_is_settled_and_old_goes_and_spend_stays(void **state)
+{
+    struct night *n = *state;
+    struct answer refusal = {.http_status = 400, .body = SPAN_LIT("{}")};
+    ask_and_answer(n, "lamp");
+    uint64_t bad = release_job(n, &(struct asked){.question = "vase"});
+    settle_failed(n->settle, call_for(n, bad), &refusal, &from_batch, true);
+    later(n, 2 * HOUR_MS);
+    tidy_once(n, an_hour);
+    assert_int_equal(count_records(n, TOPIC_READY), 0);
+    assert_int_equal(count_records(n, "jobs.shop.tags"), 0);
+    assert_int_equal(count_records(n, "results.shop"), 0);
+    assert_int_equal(count_records(n, "dead.shop"), 0);
+    assert_int_equal(count_records(n, TOPIC_SPEND), 2);
+}
+
+static void test_what_is_settled_and_young_stays(void **state)
+{
+    struct night *n = *state;
+    uint64_t at = ask_and_answer(n, "lamp");
+    later(n, HOUR_MS / 2);
+    tidy_once(n, an_hour);
+    assert_int_equal(count_records(n, TOPIC_READY), 1);
+    assert_int_equal(count_records(n, "jobs.shop.tags"), 1);
+    assert_int_equal(count_records(n, "results.shop"), 1);
+    assert_true(has_answer(n, at));
+}
+
+static void test_a_job_under_way_keeps_its_record_however_old(void **state)
+{
+    struct night *n = *state;
+    uint64_t before = ask_and_answer(n, "lamp");
+    uint64_t waits = release_job(n, &(struct asked){.question = "vase"});
+    uint64_t after = ask_and_answer(n, "rug");
+    struct release r;
+    later(n, 2 * HOUR_MS);
+    tidy_once(n, an_hour);
+    assert_int_equal(before, 0);
+    assert_int_equal(count_records(n, TOPIC_READY), 2); /* from the low water on */
+    assert_int_equal(count_records(n, "jobs.shop.tags"), 2);
+    release_of(n, waits, &r); /* and both can be read */
+    release_of(n, after, &r);
+    struct answer a = answer_saying(BODY);
+    settle_answer(n->settle, call_for(n, waits), &a, &from_batch);
+    later(n, 2 * HOUR_MS);
+    tidy_once(n, an_hour);
+    assert_int_equal(count_records(n, TOPIC_READY), 0);
+    assert_int_equal(count_records(n, "jobs.shop.tags"), 0);
+}
+
+static void test_a_job_that_was_never_released_stays(void **state)
+{
+    struct night *n = *state;
+    struct err err = {0};
+    struct queue_tx *tx = NULL;
+    uint64_t commit;
+    ask_and_answer(n, "lamp");
+    assert_int_equal(queue_begin(n->queue, &tx), 0);
+    queue_put(tx, "jobs.shop.tags", SPAN_NONE, SPAN_NONE, SPAN_LIT("{}"), &err);
+    assert_true(queue_commit_wait(tx, &commit, &err) >= 0);
+    later(n, 2 * HOUR_MS);
+    tidy_once(n, an_hour);
+    assert_int_equal(count_records(n, "jobs.shop.tags"), 1);
+}
+
+static void test_a_thousand_records_go_in_steps(void **state)
+{
+    struct night *n = *state;
+    struct release r;
+    for (int i = 0; i < 1000; i++) {
+        uint64_t at =
+            release_job(n, &(struct asked){.verdict = VERDICT_CANCELLED, .why = "x"});
+        release_of(n, at, &r);
+        if (!settle_room(n->settle)) {
+            loop_run(n->loop);
+        }
+        settle_verdict(n->settle, at, &r);
+    }
+    later(n, 2 * HOUR_MS);
+    tidy_once(n, an_hour);
+    assert_int_equal(count_records(n, TOPIC_READY), 0);
+    assert_int_equal(count_records(n, "jobs.shop.tags"), 0);
+    assert_int_equal(count_records(n, "results.shop"), 0);
+}
+
+/* ---- rows ---- */
+
+static void put_row(struct night *n, const char *table, const char *key)
+{
+    struct err err = {0};
+    struct queue_tx *tx = NULL;
+    uint64_t commit;
+    assert_int_equal(queue_begin(n->queue, &tx), 0);
+    assert_int_equal(queue_table_put(tx, table, span_str(key), SPAN_LIT("{}"), &err), 0);
+    assert_true(queue_commit_wait(tx, &commit, &err) >= 0);
+}
+
+static bool has_row(struct night *n, const char *table, const char *key)
+{
+    struct queue_msg row;
+    return queue_table_get(n->cursor, table, span_str(key), &row, NULL) > 0;
+}
+
+static void test_a_finished_runs_rows_go_when_they_are_old(void **state)
+{
+    struct night *n = *state;
+    put_row(n, "runs.shop", "tags/monday");
+    put_row(n, "runs.shop", "tags/monday/cancel");
+    put_row(n, TABLE_MARKS, "jobs.shop.tags/0/monday/1");
+    ask_and_answer(n, "lamp");
+    later(n, HOUR_MS / 2);
+    tidy_once(n, an_hour);
+    assert_true(has_row(n, "runs.shop", "tags/monday"));
+    later(n, 2 * HOUR_MS);
+    put_row(n, "runs.shop", "tags/tuesday");
+    tidy_once(n, an_hour);
+    assert_false(has_row(n, "runs.shop", "tags/monday"));
+    assert_false(has_row(n, "runs.shop", "tags/monday/cancel"));
+    assert_false(has_row(n, TABLE_MARKS, "jobs.shop.tags/0/monday/1"));
+    assert_true(has_row(n, "runs.shop", "tags/tuesday"));
+}
+
+static void test_a_run_with_jobs_under_way_keeps_its_rows(void **state)
+{
+    struct night *n = *state;
+    put_row(n, "runs.shop", "tags/monday");
+    put_row(n, TABLE_MARKS, "jobs.shop.tags/0/monday/1");
+    release_job(n, &(struct asked){.question = "lamp"});
+    later(n, 2 * HOUR_MS);
+    tidy_once(n, an_hour);
+    assert_true(has_row(n, "runs.shop", "tags/monday"));
+    assert_true(has_row(n, TABLE_MARKS, "jobs.shop.tags/0/monday/1"));
+}
+
+/* ---- stored answers ---- */
+
+static void store(struct night *n, int number, int64_t stored_ms, size_t bytes)
+{
+    struct err err = {0};
+    struct queue_tx *tx = NULL;
+    uint64_t commit;
+    _cleanup_(buf_fini) struct buf json, body;
+    char name[32];
+    (void)snprintf(name, sizeof(name), "answer %d", number);
+    struct digest key = hash_of(span_str(name));
+    buf_init(&json, 1000000);
+    buf_init(&body, 1000000);
+    buf_addf(&body, "{\"n\":\"%0*d\"}", (int)bytes, number);
+    struct stored_answer a = {.stored_ms = stored_ms,
+                              .expires_ms = stored_ms + HOUR_MS,
+                              .body = buf_span(&body)};
+    assert_int_equal(answer_encode(&a, &json), 0);
+    assert_int_equal(queue_begin(n->queue, &tx), 0);
+    queue_table_put(tx, TABLE_ANSWERS, span_of(key.b, sizeof(key.b)), buf_span(&json),
+                    &err);
+    assert_true(queue_commit_wait(tx, &commit, &err) >= 0);
+}
+
+static int count_answers(struct night *n, int64_t since_ms)
+{
+    struct queue_msg row;
+    struct stored_answer a;
+    int count = 0;
+    queue_read_table(n->cursor, TABLE_ANSWERS, SPAN_NONE);
+    while (queue_read(n->cursor, &row, NULL) > 0) {
+        assert_int_equal(answer_decode(row.value, &a), 0);
+        count += a.stored_ms >= since_ms;
+    }
+    return count;
+}
+
+static void test_answers_whose_time_is_over_are_deleted(void **state)
+{
+    struct night *n = *state;
+    int64_t now = loop_wall_ms(n->loop);
+    for (int i = 0; i < 300; i++) {
+        store(n, i, now - 2 * HOUR_MS, 100);
+    }
+    for (int i = 300; i < 400; i++) {
+        store(n, i, now - HOUR_MS / 2, 100);
+    }
+    tidy_once(n, an_hour);
+    assert_int_equal(count_answers(n, 0), 100);
+}
+
+static void test_above_the_bound_the_oldest_answers_go(void **state)
+{
+    struct night *n = *state;
+    int64_t now = loop_wall_ms(n->loop);
+    struct tidy_conf conf = an_hour;
+    conf.cache_max_bytes = 60000;
+    for (int i = 0; i < 100; i++) { /* of about 1,200 bytes each, one a second */
+        store(n, i, now - (100 - i) * 1000, 1000);
+    }
+    tidy_once(n, conf);
+    int left = count_answers(n, 0);
+    assert_in_range(left, 35, 50);
+    assert_int_equal(count_answers(n, now - left * 1000), left); /* the newest ones */
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, night_falls, night_ends)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_an_empty_folder_is_tidy),
+        TEST(test_what_is_settled_and_old_goes_and_spend_stays),
+        TEST(test_what_is_settled_and_young_stays),
+        TEST(test_a_job_under_way_keeps_its_record_however_old),
+        TEST(test_a_job_that_was_never_released_stays),
+        TEST(test_a_thousand_records_go_in_steps),
+        TEST(test_a_finished_runs_rows_go_when_they_are_old),
+        TEST(test_a_run_with_jobs_under_way_keeps_its_rows),
+        TEST(test_answers_whose_time_is_over_are_deleted),
+        TEST(test_above_the_bound_the_oldest_answers_go),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
