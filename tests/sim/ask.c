@@ -142,12 +142,37 @@ static int64_t count_tokens(const json_t *body, const struct outline *o)
     return tokens < most ? tokens : most;
 }
 
-static void take_prints(struct ask *a, const struct outline *o, const char *project)
+static void write_as_it_came(struct text *out, const json_t *value)
+{
+    char *json = value ? json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+    text_put(out, json ? json : "");
+    free(json);
+}
+
+/* OpenAI, Structured Outputs: keys are written in the order of the schema, so two schemas
+ * with another order ask for two things. */
+static void write_schemas(struct text *out, const json_t *body)
+{
+    const json_t *format = json_object_get(body, "response_format");
+    size_t i;
+    json_t *tool;
+    write_as_it_came(out,
+                     json_object_get(json_object_get(format, "json_schema"), "schema"));
+    json_array_foreach(json_object_get(body, "tools"), i, tool)
+    {
+        write_as_it_came(
+            out, json_object_get(json_object_get(tool, "function"), "parameters"));
+    }
+}
+
+static void take_prints(struct ask *a, const struct outline *o, const json_t *body,
+                        const char *project)
 {
     unsigned char hash[SHA256_DIGEST_LENGTH];
     SHA256((const unsigned char *)a->canonical.data + o->messages_from,
            o->messages_to - o->messages_from, a->facts.digest);
     text_put(&a->canonical, project);
+    write_schemas(&a->canonical, body);
     SHA256((const unsigned char *)a->canonical.data, a->canonical.len, hash);
     memcpy(a->facts.body_print, hash, sizeof a->facts.body_print);
 }
@@ -187,7 +212,7 @@ int ask_read(struct ask *a, const json_t *body, const char *project, struct prob
             "of the messages.",
             (long long)price->context_tokens, (long long)a->facts.prompt_tokens);
     }
-    take_prints(a, &o, project);
+    take_prints(a, &o, body, project);
     return 0;
 }
 
