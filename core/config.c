@@ -343,6 +343,23 @@ static int refuse_value(const struct config_row *row, const char *value,
                    expected.p ? expected.p : types[row->type].expected);
 }
 
+/* Stores the value and its text. -1: not a value of this type (or no memory to keep it). */
+static int set_slot(struct slot *s, const char *value, const char *origin)
+{
+    char *text = strdup(value), *from = strdup(origin);
+    void *field = (char *)s->section->base + s->row->offset;
+    if (!text || !from || types[s->row->type].set(s->row, text, field) < 0) {
+        free(text);
+        free(from);
+        return -1;
+    }
+    free(s->text); /* a string's field points to the new text already */
+    free(s->origin);
+    s->text = text;
+    s->origin = from;
+    return 0;
+}
+
 int config_set(struct config *c, const char *key, const char *value, const char *origin,
                struct err *err)
 {
@@ -357,20 +374,7 @@ int config_set(struct config *c, const char *key, const char *value, const char 
         return err_set(err, ERR_USAGE, "could not use %s (%s): longer than %d bytes", key,
                        origin, CONFIG_VALUE_MAX);
     }
-    _cleanup_(attr_freep) char *text = strdup(value);
-    _cleanup_(attr_freep) char *from = strdup(origin);
-    if (!text || !from) {
-        return err_set(err, ERR_FAIL, "could not keep %s: out of memory", key);
-    }
-    if (types[s->row->type].set(s->row, text, (char *)s->section->base + s->row->offset) <
-        0) {
-        return refuse_value(s->row, value, origin, err);
-    }
-    free(s->text); /* a string's field points to the new text already */
-    free(s->origin);
-    s->text = TAKE_PTR(text);
-    s->origin = TAKE_PTR(from);
-    return 0;
+    return set_slot(s, value, origin) < 0 ? refuse_value(s->row, value, origin, err) : 0;
 }
 
 /* ---- sources ---- */

@@ -92,7 +92,10 @@ static int enter_key(struct reader *r, const yaml_event_t *e, struct err *err)
         return refuse(r, &e->start_mark, err, "'%.60s' is not the name of an option",
                       part);
     }
-    snprintf(r->key + n, sizeof(r->key) - n, "%s%s", n ? "." : "", part);
+    if (n > 0) {
+        r->key[n++] = '.';
+    }
+    memcpy(r->key + n, part, strlen(part) + 1);
     char line[CONFIG_KEY_MAX + 3];
     int line_n = snprintf(line, sizeof(line), "\n%s\n", r->key);
     if (memmem(r->seen.p, r->seen.n, line, (size_t)line_n)) {

@@ -90,7 +90,7 @@ static int hex_value(char c)
 int hash_unhex(struct span hex, struct digest *ret)
 {
     struct digest d;
-    if (hex.n != 2 * HASH_BYTES) {
+    if (hex.n != HASH_HEX - 1) {
         return -1;
     }
     for (size_t i = 0; i < HASH_BYTES; i++) {

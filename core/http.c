@@ -457,7 +457,7 @@ static int real_send(struct http *h, const struct http_req *req, http_fn cb, voi
                      struct err *err)
 {
     struct real *r = real_of(h);
-    struct xfer *x;
+    struct xfer *x = NULL;
     if (r->closing || !r->multi) {
         return not_now(err, r->closing ? "shutting down" : "out of memory");
     }
@@ -466,7 +466,7 @@ static int real_send(struct http *h, const struct http_req *req, http_fn cb, voi
     }
     int rc = http_check_url(req->url, r->insecure_http, err);
     rc = rc < 0 ? rc : xfer_create(r, req, &x, err);
-    if (rc < 0) {
+    if (!x) {
         return rc;
     }
     x->cb = cb;

@@ -138,15 +138,15 @@ static const char *level_name(enum log_level level, enum log_format format)
 }
 
 static void add_plain(struct buf *out, enum log_level level, struct span msg,
-                      const char *hint)
+                      struct span hint)
 {
     if (level != LOG_INFO) {
         buf_addf(out, "%s: ", level_name(level, LOG_PLAIN));
     }
     buf_add(out, msg.p, msg.n);
-    if (hint[0]) {
+    if (hint.n) {
         buf_adds(out, "\nhint: ");
-        log_redact(out, span_str(hint));
+        log_redact(out, hint);
     }
 }
 
@@ -163,14 +163,14 @@ static void add_quoted(struct buf *out, struct span s)
 }
 
 static void add_logfmt(struct buf *out, enum log_level level, struct span msg,
-                       const char *hint)
+                       struct span hint)
 {
     _cleanup_(buf_fini) struct buf clean;
     buf_init(&clean, LOG_LINE_MAX);
     buf_addf(out, " level=%s msg=", level_name(level, LOG_LOGFMT));
     add_quoted(out, msg);
-    if (hint[0]) {
-        log_redact(&clean, span_str(hint));
+    if (hint.n) {
+        log_redact(&clean, hint);
         buf_adds(out, " hint=");
         add_quoted(out, buf_span(&clean));
     }
@@ -178,7 +178,7 @@ static void add_logfmt(struct buf *out, enum log_level level, struct span msg,
 
 /* msg is redacted already. One write, so that lines of several programs do not mix. */
 static void emit(struct log *l, enum log_level level, int64_t wall_ms, struct span msg,
-                 const char *hint)
+                 struct span hint)
 {
     _cleanup_(buf_fini) struct buf out;
     char time[CLOCK_TIME_TEXT];
@@ -203,7 +203,7 @@ static void tell_repeat(struct log *l, struct repeat *r, int64_t wall_ms)
         buf_init(&line, LOG_LINE_MAX + 100);
         buf_addf(&line, "%s (%llu more in %lld s)", r->text, (unsigned long long)r->count,
                  (long long)((wall_ms - r->first_ms) / 1000));
-        emit(l, r->level, wall_ms, buf_span(&line), "");
+        emit(l, r->level, wall_ms, buf_span(&line), SPAN_NONE);
     }
     free(TAKE_PTR(r->text));
     r->count = 0;
@@ -257,7 +257,7 @@ static bool is_repeat(struct log *l, enum log_level level, int64_t wall_ms,
 }
 
 static void write_line(struct log *l, enum log_level level, int64_t wall_ms,
-                       struct span text, const char *hint)
+                       struct span text, struct span hint)
 {
     _cleanup_(buf_fini) struct buf clean;
     buf_init(&clean, LOG_LINE_MAX);
@@ -305,13 +305,13 @@ void log_line(struct log *l, enum log_level level, int64_t wall_ms, const char *
     int n = vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
     if (n >= 0) {
-        write_line(l, level, wall_ms, span_str(text), "");
+        write_line(l, level, wall_ms, span_str(text), SPAN_NONE);
     }
 }
 
 void log_err(struct log *l, enum log_level level, int64_t wall_ms, const struct err *e)
 {
     if (log_wants(l, level)) {
-        write_line(l, level, wall_ms, span_str(e->msg), e->hint);
+        write_line(l, level, wall_ms, span_str(e->msg), span_str(e->hint));
     }
 }
