@@ -1,5 +1,6 @@
-#include "worker/settle_slice.h"
+#include "worker/settle.h"
 
+#include "worker/settle_slice.h"
 #include "core/headers.h"
 #include "core/loop.h"
 #include "core/prices.h"

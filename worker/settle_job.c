@@ -30,8 +30,7 @@ static int build_result(struct settle *s, const struct ending *e, struct span id
     return record_result(e->release, SPAN_NONE, e->outcome, &s->head, &s->result);
 }
 
-static int build_spend(struct settle *s, const struct ending *e, struct span id,
-                       struct err *err)
+static int build_spend(struct settle *s, const struct ending *e, struct span id)
 {
     const struct record_frame frame = {
         .provider = s->conf.provider,
@@ -42,8 +41,7 @@ static int build_spend(struct settle *s, const struct ending *e, struct span id,
     if (id.n > SPEND_ID_MAX) {
         id = SPAN_NONE;
     }
-    return record_spend(&frame, e->release, id, e->outcome, &s->spend_head, &s->spend,
-                        err);
+    return record_spend(&frame, e->release, id, e->outcome, &s->spend_head, &s->spend);
 }
 
 static int put_dead(struct settle *s, struct queue_tx *tx, const struct ending *e,
@@ -94,11 +92,12 @@ static int build_all(struct settle *s, const struct ending *e, struct err *err)
     struct span id = record_custom_id(e->release, e->line);
     buf_reset(&s->answer);
     if (build_result(s, e, id) < 0 ||
-        (e->store && answer_encode(e->store, &s->answer) < 0)) {
+        (e->store && answer_encode(e->store, &s->answer) < 0) ||
+        build_spend(s, e, id) < 0) {
         return err_set(err, ERR_FAIL, "could not write the result of job '%s'",
                        e->release->job);
     }
-    return build_spend(s, e, id, err);
+    return 0;
 }
 
 int settle_job(struct settle *s, const struct ending *e)

@@ -159,7 +159,7 @@ static void spend_head_of(const struct release *r, const struct outcome *o,
 
 int record_spend(const struct record_frame *f, const struct release *r,
                  struct span custom_id, const struct outcome *o, struct buf *headers,
-                 struct buf *json, struct err *err)
+                 struct buf *json)
 {
     struct spend s = {
         .lane = r->lane,
@@ -180,7 +180,7 @@ int record_spend(const struct record_frame *f, const struct release *r,
     spend_head_of(r, o, &s.head);
     buf_reset(headers);
     buf_reset(json);
-    return spend_encode(&s, headers, json, err);
+    return spend_encode(&s, headers, json, NULL);
 }
 
 int record_dead(const struct release *r, const struct outcome *o, struct buf *headers)

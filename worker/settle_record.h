@@ -23,7 +23,7 @@ int record_result(const struct release *r, struct span custom_id, const struct o
                   struct buf *headers, struct buf *json);
 int record_spend(const struct record_frame *f, const struct release *r,
                  struct span custom_id, const struct outcome *o, struct buf *headers,
-                 struct buf *json, struct err *err);
+                 struct buf *json);
 /* The head of a result and header `message`: why, in words. */
 int record_dead(const struct release *r, const struct outcome *o, struct buf *headers);
 

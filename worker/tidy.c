@@ -1,7 +1,8 @@
-#include "worker/tidy_int.h"
+#include "worker/tidy.h"
 
 #include "core/loop.h"
 #include "worker/settle.h"
+#include "worker/tidy_int.h"
 #include <stdlib.h>
 
 #define BUSY_MS 500 /* look again when a step must wait for quiet */
