@@ -8,7 +8,7 @@ static const char *const known_paths[] = {"/v1/chat/completions"};
 
 static void refuse(struct ask *a, const char *why)
 {
-    snprintf(a->why, sizeof(a->why), "%s", why);
+    snprintf(a->why, sizeof(a->why), "%.*s", (int)sizeof(a->why) - 1, why);
 }
 
 /* Where `part` lies within the line. */
