@@ -213,7 +213,7 @@ static int finish(struct run *r, struct err *err)
 {
     const struct options *o = r->cli->opt;
     struct err write_err = {0};
-    int rc = summary_judge(&r->end, err);
+    int rc = summary_judge(r->cli, &r->end, err);
     int wrote = write_out(r, &write_err);
     if (wrote < 0) {
         *err = write_err;
@@ -277,14 +277,28 @@ static void introduce(struct run *r)
     }
 }
 
-static int read_file(struct run *r, struct err *err)
+/* A regular file is read before anything is made or taken; a pipe needs the data folder. */
+static int open_all(struct run *r, struct err *err)
 {
-    if (infile_name(&r->file, r->cli->opt, clock_wall_ms(&r->clock))) {
-        say(r, "run '%s': reading %s", r->file.run, r->file.label);
-    } else {
+    const struct options *o = r->cli->opt;
+    int rc = 0;
+    bool copied = r->has_file && infile_name(&r->file, o, clock_wall_ms(&r->clock));
+    if (r->has_file && !copied) {
         say(r, "reading '%s'", r->file.label);
+        rc = infile_open(&r->file, r->cli, err);
     }
-    return infile_open(&r->file, r->cli, err);
+    if (rc >= 0 && o->dry_run && mkdir(r->cli->data, 0700) && errno != EEXIST) {
+        rc = err_set(err, ERR_FAIL, "could not create '%s': %s", r->cli->data,
+                     strerror(errno));
+    }
+    if (rc >= 0 && !o->dry_run) {
+        rc = session_open(&r->session, r->cli, err);
+    }
+    if (rc >= 0 && copied) {
+        say(r, "run '%s': reading %s", r->file.run, r->file.label);
+        rc = infile_open(&r->file, r->cli, err);
+    }
+    return rc;
 }
 
 static int run(struct run *r, struct err *err)
@@ -294,15 +308,8 @@ static int run(struct run *r, struct err *err)
     if (rc >= 0) {
         rc = endpoint_open(&r->endpoint, r->cli, o->dry_run, err);
     }
-    if (rc >= 0 && o->dry_run && mkdir(r->cli->data, 0700) && errno != EEXIST) {
-        rc = err_set(err, ERR_FAIL, "could not create '%s': %s", r->cli->data,
-                     strerror(errno));
-    }
-    if (rc >= 0 && !o->dry_run) {
-        rc = session_open(&r->session, r->cli, err);
-    }
-    if (rc >= 0 && r->has_file) {
-        rc = read_file(r, err);
+    if (rc >= 0) {
+        rc = open_all(r, err);
     }
     if (rc < 0) {
         return rc;

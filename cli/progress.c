@@ -132,6 +132,9 @@ int progress_text(const struct progress_view *v, unsigned cells, struct buf *ret
 
 void progress_show(struct progress *p, int64_t now_ms, const struct progress_view *v)
 {
+    if (!p->last_line_ms) {
+        p->last_line_ms = now_ms; /* silence begins with the first look */
+    }
     if (p->quiet || (!p->bar && now_ms - p->last_line_ms < PROGRESS_SILENCE_MS)) {
         return;
     }

@@ -36,7 +36,7 @@ static int by_status(const struct follow_status *s, struct err *err)
     return 0;
 }
 
-static int at_gate(const struct session_end *end, struct err *err)
+static int at_gate(const struct cli *c, const struct session_end *end, struct err *err)
 {
     const struct gate *g = &end->gate;
     char opens[CLOCK_TIME_TEXT];
@@ -46,17 +46,18 @@ static int at_gate(const struct session_end *end, struct err *err)
     } else {
         err_set(err, ERR_GATE, "the rest waits: %s", g->why);
     }
-    err_hint(err, "%s, then give the same command again (--wait stays until then)",
-             g->hint);
+    const char *data = c->opt->data;
+    err_hint(err, "%s%s%s, then give the same command again (--wait stays until then)",
+             g->hint, data ? " --data " : "", data ? data : "");
     return -ERR_GATE;
 }
 
-int summary_judge(const struct session_end *end, struct err *err)
+int summary_judge(const struct cli *c, const struct session_end *end, struct err *err)
 {
     switch (end->over) {
     case SESSION_FAILED:
     case SESSION_ACCOUNT: *err = end->err; return -(int)end->err.code;
-    case SESSION_GATE: return at_gate(end, err);
+    case SESSION_GATE: return at_gate(c, end, err);
     case SESSION_DONE: return by_status(&end->status, err);
     case SESSION_SIGNAL: return -(128 + end->signal);
     }

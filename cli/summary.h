@@ -21,7 +21,7 @@ struct summary {
 };
 
 /* 0, or a negative exit code with its message; all but what is to be told at a signal. */
-int summary_judge(const struct session_end *end, struct err *err);
+int summary_judge(const struct cli *c, const struct session_end *end, struct err *err);
 void summary_print(const struct summary *s);
 void summary_print_json(const struct summary *s, int exit_code);
 
