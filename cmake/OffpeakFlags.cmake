@@ -9,6 +9,9 @@ target_compile_definitions(offpeak_flags INTERFACE
   OFFPEAK_VERSION="${PROJECT_VERSION}"
   $<$<BOOL:${OFFPEAK_FAILPOINTS}>:OFFPEAK_FAILPOINTS=1>)
 
+# Assertions guard money and ownership: they stay on in what users run.
+target_compile_options(offpeak_flags INTERFACE -UNDEBUG)
+
 # --- warnings ----------------------------------------------------------------
 target_compile_options(offpeak_flags INTERFACE
   -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes

@@ -1,3 +1,5 @@
+#include "scheduler/scheduler.h"
+
 #include "scheduler/scheduler_int.h"
 
 #include <stdio.h>

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -186,17 +187,20 @@ void world_restart(struct world *w)
     open_all(w);
 }
 
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *at)
+{
+    (void)st;
+    (void)kind;
+    (void)at;
+    return remove(path);
+}
+
 void world_end(struct world *w)
 {
-    char command[128];
     close_all(w);
     loop_destroy(w->loop);
     price_book_free(w->prices);
-    snprintf(command, sizeof(command), "rm -rf %s", w->dir);
-    FILE *rm = popen(command, "r");
-    if (rm) {
-        pclose(rm);
-    }
+    nftw(w->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 static void time_is_up(void *ctx)
@@ -312,21 +316,21 @@ void world_run_row(struct world *w, const char *queue, const char *run, unsigned
     commit(tx);
 }
 
-void world_budget(struct world *w, const char *scope, unsigned edit, unsigned day,
-                  unsigned month, unsigned total, bool paused)
+void world_budget(struct world *w, const char *scope, unsigned edit,
+                  struct world_limits limits)
 {
     _cleanup_(buf_fini) struct buf json;
     char key[QUEUE_KEY_MAX];
     struct err err = {0};
-    struct budget_edit b = {.edit = edit, .paused = paused};
+    struct budget_edit b = {.edit = edit, .paused = limits.paused};
     struct queue_tx *tx = begin(w);
     snprintf(b.scope, sizeof(b.scope), "%s", scope);
-    b.has_day = day > 0;
-    b.day = usd_from_pico(day * MICRO);
-    b.has_month = month > 0;
-    b.month = usd_from_pico(month * MICRO);
-    b.has_total = total > 0;
-    b.total = usd_from_pico(total * MICRO);
+    b.has_day = limits.day > 0;
+    b.day = usd_from_pico(limits.day * MICRO);
+    b.has_month = limits.month > 0;
+    b.month = usd_from_pico(limits.month * MICRO);
+    b.has_total = limits.total > 0;
+    b.total = usd_from_pico(limits.total * MICRO);
     budget_key(scope, edit, key);
     buf_init(&json, 4096);
     must(budget_edit_encode(&b, &json), &err);

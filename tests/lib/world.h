@@ -52,8 +52,12 @@ void world_submit(struct world *w, const char *queue, const char *run, unsigned 
 void world_run_row(struct world *w, const char *queue, const char *run, unsigned lines,
                    unsigned max_cost);
 /* A budget edit; limits in micro-dollars, 0: none. */
-void world_budget(struct world *w, const char *scope, unsigned edit, unsigned day,
-                  unsigned month, unsigned total, bool paused);
+struct world_limits {
+    unsigned day, month, total;
+    bool paused;
+};
+void world_budget(struct world *w, const char *scope, unsigned edit,
+                  struct world_limits limits);
 /* Folds what concerns `scope` (a team or team/feature). */
 struct fold world_fold(struct world *w, const char *scope);
 

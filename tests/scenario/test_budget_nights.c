@@ -57,7 +57,7 @@ static void test_without_a_limit_everything_runs(void **state)
 static void test_a_days_budget_lets_its_worth_through_and_no_more(void **state)
 {
     (void)state;
-    world_budget(&world, "search", 1, 10 * BOUND, 0, 0, false);
+    world_budget(&world, "search", 1, (struct world_limits){.day = 10 * BOUND});
     given_jobs("search.tags", 50);
     world_pass(&world, 10 * HOUR_MS);
     struct fold f = world_fold(&world, "search");
@@ -71,7 +71,7 @@ static void test_a_days_budget_lets_its_worth_through_and_no_more(void **state)
 static void test_the_rest_goes_on_at_midnight_utc(void **state)
 {
     (void)state;
-    world_budget(&world, "search", 1, 10 * BOUND, 0, 0, false);
+    world_budget(&world, "search", 1, (struct world_limits){.day = 10 * BOUND});
     given_jobs("search.tags", 30);
     world_pass(&world, 11 * HOUR_MS);
     unsigned before = world_fold(&world, "search").settled;
@@ -85,7 +85,7 @@ static void test_the_rest_goes_on_at_midnight_utc(void **state)
 static void test_a_month_stays_closed_over_night_and_opens_with_the_next(void **state)
 {
     (void)state;
-    world_budget(&world, "search", 1, 0, 10 * BOUND, 0, false);
+    world_budget(&world, "search", 1, (struct world_limits){.month = 10 * BOUND});
     given_jobs("search.tags", 30);
     world_pass(&world, 8 * DAY_MS);
     assert_in_range(world_fold(&world, "search").settled, 18, 19);
@@ -96,12 +96,12 @@ static void test_a_month_stays_closed_over_night_and_opens_with_the_next(void **
 static void test_a_total_waits_for_a_person_and_a_raised_limit_opens_it(void **state)
 {
     (void)state;
-    world_budget(&world, "search", 1, 0, 0, 10 * BOUND, false);
+    world_budget(&world, "search", 1, (struct world_limits){.total = 10 * BOUND});
     given_jobs("search.tags", 30);
     world_pass(&world, 40 * DAY_MS);
     assert_in_range(world_fold(&world, "search").settled, 18, 19);
     assert_int_equal(gate_of("search", "tags").opens_wall_ms, 0);
-    world_budget(&world, "search", 2, 0, 0, 100 * BOUND, false);
+    world_budget(&world, "search", 2, (struct world_limits){.total = 100 * BOUND});
     world_pass(&world, 3 * HOUR_MS);
     assert_int_equal(world_fold(&world, "search").settled, 30);
 }
@@ -109,7 +109,7 @@ static void test_a_total_waits_for_a_person_and_a_raised_limit_opens_it(void **s
 static void test_one_feature_at_its_limit_does_not_stop_its_neighbour(void **state)
 {
     (void)state;
-    world_budget(&world, "search/tags", 1, 0, 0, 4 * BOUND, false);
+    world_budget(&world, "search/tags", 1, (struct world_limits){.total = 4 * BOUND});
     given_jobs("search.tags", 20);
     given_jobs("search.titles", 20);
     world_pass(&world, 10 * HOUR_MS);
@@ -122,7 +122,7 @@ static void test_one_feature_at_its_limit_does_not_stop_its_neighbour(void **sta
 static void test_a_teams_limit_holds_over_its_features_together(void **state)
 {
     (void)state;
-    world_budget(&world, "search", 1, 0, 0, 10 * BOUND, false);
+    world_budget(&world, "search", 1, (struct world_limits){.total = 10 * BOUND});
     given_jobs("search.tags", 20);
     given_jobs("search.titles", 20);
     given_jobs("ads.titles", 20);
@@ -137,7 +137,7 @@ static void test_a_charge_belongs_to_the_day_of_its_reservation(void **state)
 {
     (void)state;
     world.latency_ms = 13 * HOUR_MS; /* answered after midnight */
-    world_budget(&world, "search", 1, 10 * BOUND, 0, 0, false);
+    world_budget(&world, "search", 1, (struct world_limits){.day = 10 * BOUND});
     given_jobs("search.tags", 10);
     world_pass(&world, 12 * HOUR_MS + HOUR_MS / 2);
     /* The new day has its whole limit, though nothing of yesterday is settled yet. */
@@ -149,7 +149,7 @@ static void test_a_charge_belongs_to_the_day_of_its_reservation(void **state)
 static void test_a_restart_finds_what_was_spent_and_reserved(void **state)
 {
     (void)state;
-    world_budget(&world, "search", 1, 0, 0, 10 * BOUND, false);
+    world_budget(&world, "search", 1, (struct world_limits){.total = 10 * BOUND});
     given_jobs("search.tags", 30);
     world_pass(&world, HOUR_MS / 2);
     assert_int_equal(world_fold(&world, "search").released, 10);
@@ -167,10 +167,10 @@ static void test_a_restart_finds_what_was_spent_and_reserved(void **state)
 static void test_a_lowered_limit_freezes_and_loses_nothing(void **state)
 {
     (void)state;
-    world_budget(&world, "search", 1, 0, 0, 20 * BOUND, false);
+    world_budget(&world, "search", 1, (struct world_limits){.total = 20 * BOUND});
     given_jobs("search.tags", 40);
     world_pass(&world, HOUR_MS / 2);
-    world_budget(&world, "search", 2, 0, 0, 2 * BOUND, false);
+    world_budget(&world, "search", 2, (struct world_limits){.total = 2 * BOUND});
     world_pass(&world, 5 * HOUR_MS);
     struct fold f = world_fold(&world, "search");
     assert_int_equal(f.settled, 20); /* what had been released is finished, no more */
@@ -181,12 +181,12 @@ static void test_a_lowered_limit_freezes_and_loses_nothing(void **state)
 static void test_a_paused_team_waits_until_it_is_resumed(void **state)
 {
     (void)state;
-    world_budget(&world, "search", 1, 0, 0, 0, true);
+    world_budget(&world, "search", 1, (struct world_limits){.paused = true});
     given_jobs("search.tags", 5);
     world_pass(&world, 2 * DAY_MS);
     assert_int_equal(world_fold(&world, "search").released, 0);
     assert_int_equal(gate_of("search", "tags").kind, GATE_PAUSE);
-    world_budget(&world, "search", 2, 0, 0, 0, false);
+    world_budget(&world, "search", 2, (struct world_limits){0});
     world_pass(&world, 3 * HOUR_MS);
     assert_int_equal(world_fold(&world, "search").settled, 5);
 }
@@ -195,7 +195,7 @@ static void test_a_job_dearer_than_the_limit_is_rejected_and_the_rest_goes_on(
     void **state)
 {
     (void)state;
-    world_budget(&world, "search", 1, 0, 0, 3 * BOUND, false);
+    world_budget(&world, "search", 1, (struct world_limits){.total = 3 * BOUND});
     world_run_row(&world, "search.tags", "r1", 3, 0);
     world_submit(&world, "search.tags", "r1", 1, 1, BOUND);
     world_submit(&world, "search.tags", "r1", 2, 2, 4 * BOUND);
