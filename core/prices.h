@@ -19,7 +19,7 @@
 #include "core/money.h"
 #include <stdint.h>
 
-#define PRICES_VERSION_MAX 40
+#define PRICES_VERSION_MAX 20 /* "2026-11-21#a1b2c3d4" and its NUL */
 
 struct price_book;
 struct price_row;

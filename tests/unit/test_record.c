@@ -1,0 +1,1090 @@
+/* Records and rows: what is written is read back, whatever is damaged is refused. */
+#include "core/record.h"
+
+#include "core/headers.h"
+#include "core/jtext.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+static uint64_t next_number(uint64_t *seed)
+{
+    *seed ^= *seed >> 12;
+    *seed ^= *seed << 25;
+    *seed ^= *seed >> 27;
+    return *seed * 0x2545f4914f6cdd1dULL;
+}
+
+/* Small, large and in between. */
+static uint64_t any_u64(uint64_t *seed)
+{
+    uint64_t bits = next_number(seed);
+    return next_number(seed) >> (bits % 64);
+}
+
+static int64_t any_i64(uint64_t *seed)
+{
+    return (int64_t)any_u64(seed);
+}
+
+static bool any_bool(uint64_t *seed)
+{
+    return next_number(seed) >> 63;
+}
+
+static struct usd any_usd(uint64_t *seed)
+{
+    return usd_from_pico((int64_t)(any_u64(seed) >> 1));
+}
+
+static void any_text(uint64_t *seed, const char *alphabet, size_t n_max, char *ret)
+{
+    size_t n = next_number(seed) % (n_max + 1);
+    for (size_t i = 0; i < n; i++) {
+        ret[i] = alphabet[next_number(seed) % strlen(alphabet)];
+    }
+    ret[n] = '\0';
+}
+
+#define NAME_CHARS "abcxyz0189-"
+#define RUN_CHARS  "abcXYZ0189._-"
+#define WILD_CHARS "aZ 09\"\\/\n\t\x01'{}[],:\xc3"
+
+static void any_name(uint64_t *seed, char *ret)
+{
+    do {
+        any_text(seed, NAME_CHARS, TEAM_MAX, ret);
+    } while (!ret[0]);
+}
+
+/* Numbers compare as 64-bit, which cmocka's integers are. */
+#define same_number(a, b) assert_true((a) == (b))
+#define same_usd(a, b)    assert_int_equal(usd_cmp(a, b), 0)
+
+static void same_usage(const struct usage *a, const struct usage *b)
+{
+    same_number(a->input, b->input);
+    same_number(a->cache_read, b->cache_read);
+    same_number(a->cache_write, b->cache_write);
+    same_number(a->output, b->output);
+    same_number(a->reasoning, b->reasoning);
+}
+
+static struct usage any_usage(uint64_t *seed)
+{
+    return (struct usage){any_u64(seed), any_u64(seed), any_u64(seed), any_u64(seed),
+                          any_u64(seed)};
+}
+
+/* ---- names ---- */
+
+static void topics_and_tables_are_named_after_team_and_feature(void **state)
+{
+    char name[QUEUE_NAME_MAX], team[TEAM_MAX + 1], feature[FEATURE_MAX + 1];
+    (void)state;
+    topic_jobs("search", "tags", name);
+    assert_string_equal(name, "jobs.search.tags");
+    assert_int_equal(topic_jobs_parse(name, team, feature), 0);
+    assert_string_equal(team, "search");
+    assert_string_equal(feature, "tags");
+    topic_results("search", name);
+    assert_string_equal(name, "results.search");
+    topic_dead("search", name);
+    assert_string_equal(name, "dead.search");
+    table_runs("search", name);
+    assert_string_equal(name, "runs.search");
+}
+
+static void only_jobs_topics_parse_as_such(void **state)
+{
+    static const char *const wrong[] = {
+        "",          "jobs.",      "jobs.a",
+        "jobs.a.",   "jobs..b",    "results.a.b",
+        "jobs.A.b",  "jobs.a.b.c", "jobs.a.b ",
+        "xjobs.a.b", "jobs.a b.c", "jobs.a.12345678901234567890123456789012345678901",
+    };
+    char team[TEAM_MAX + 1], feature[FEATURE_MAX + 1];
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+        if (topic_jobs_parse(wrong[i], team, feature) != -1) {
+            fail_msg("'%s' was taken for a jobs topic", wrong[i]);
+        }
+    }
+}
+
+static void a_job_id_says_where_the_job_stands(void **state)
+{
+    char id[JOB_ID_MAX], team[TEAM_MAX + 1], feature[FEATURE_MAX + 1];
+    struct queue_msg msg = {.at = {"jobs.search.tags", 3, 42}, .time_ms = 1795227247311};
+    (void)state;
+    job_id_format(&msg, id);
+    assert_string_equal(id, "search.tags/3/42/1795227247311");
+    assert_int_equal(job_id_parse(span_str(id), team, feature), 0);
+    assert_string_equal(team, "search");
+    assert_string_equal(feature, "tags");
+
+    struct queue_msg longest = {.at = {.partition = UINT32_MAX, .offset = UINT64_MAX},
+                                .time_ms = INT64_MAX};
+    char name[TEAM_MAX + 1];
+    memset(name, 'x', TEAM_MAX);
+    name[TEAM_MAX] = '\0';
+    topic_jobs(name, name, longest.at.topic);
+    job_id_format(&longest, id);
+    assert_int_equal(job_id_parse(span_str(id), team, feature), 0);
+    assert_string_equal(feature, name);
+}
+
+static void what_is_no_job_id_is_refused(void **state)
+{
+    static const char *const wrong[] = {
+        "",           "a",           "a.b",
+        "a.b/0/1",    "a.b/0/1/2/3", "a.b/0//2",
+        "a.b/x/1/2",  "a.b/0/1/-2",  "A.b/0/1/2",
+        "a./0/1/2",   ".b/0/1/2",    "a.b/0/1/99999999999999999999",
+        "a.b/0/1/2 ",
+    };
+    char team[TEAM_MAX + 1], feature[FEATURE_MAX + 1];
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+        if (job_id_parse(span_str(wrong[i]), team, feature) != -1) {
+            fail_msg("'%s' was taken for a job id", wrong[i]);
+        }
+    }
+}
+
+static void rows_of_budgets_sort_by_their_edit(void **state)
+{
+    char first[QUEUE_KEY_MAX], later[QUEUE_KEY_MAX], key[QUEUE_KEY_MAX];
+    (void)state;
+    budget_key("search/tags", 9, first);
+    budget_key("search/tags", 10, later);
+    assert_string_equal(first, "search/tags#00000000000000000009");
+    assert_true(strcmp(first, later) < 0);
+    run_key("tags", "nightly-1", key);
+    assert_string_equal(key, "tags/nightly-1");
+}
+
+static void words_of_enums_read_back(void **state)
+{
+    (void)state;
+    for (unsigned s = STATUS_OK; s <= STATUS_REJECTED; s++) {
+        enum status back;
+        assert_int_equal(status_parse(span_str(status_name((enum status)s)), &back), 0);
+        assert_int_equal(back, s);
+    }
+    enum status status;
+    assert_int_equal(status_parse(SPAN_LIT("okay"), &status), -1);
+    assert_string_equal(spend_kind_name(SPEND_IN_DOUBT), "in_doubt");
+}
+
+/* ---- heads ---- */
+
+static void heads_of_jobs_are_read_as_written(void **state)
+{
+    uint64_t seed = 1;
+    (void)state;
+    for (int round = 0; round < 2000; round++) {
+        _cleanup_(buf_fini) struct buf block;
+        buf_init(&block, HEADERS_BYTES_MAX);
+        char id[CUSTOM_ID_RAW_MAX + 1];
+        struct job_head h = {0}, back;
+        any_text(&seed, RUN_CHARS, RUN_MAX, h.run);
+        any_text(&seed, WILD_CHARS, WHY_MAX - 1, h.refused);
+        any_text(&seed, WILD_CHARS, CUSTOM_ID_RAW_MAX, id);
+        h.attempt = any_u64(&seed);
+        h.line = any_u64(&seed);
+        h.custom_id = span_str(id);
+        assert_int_equal(job_head_encode(&h, &block), 0);
+        assert_int_equal(job_head_decode(buf_span(&block), &back), 0);
+        assert_string_equal(back.run, h.run);
+        assert_string_equal(back.refused, h.refused);
+        same_number(back.attempt, h.attempt);
+        same_number(back.line, h.line);
+        assert_true(span_eq(back.custom_id, h.custom_id));
+    }
+}
+
+static void a_custom_id_longer_than_its_limit_is_not_echoed(void **state)
+{
+    _cleanup_(buf_fini) struct buf block;
+    char id[CUSTOM_ID_RAW_MAX + 1];
+    struct job_head h = {.custom_id = span_of(id, sizeof(id))};
+    (void)state;
+    buf_init(&block, HEADERS_BYTES_MAX);
+    memset(id, 'x', sizeof(id));
+    assert_int_equal(job_head_encode(&h, &block), -1);
+    buf_reset(&block);
+    headers_add(&block, "custom_id", h.custom_id);
+    assert_int_equal(job_head_decode(buf_span(&block), &h), -1);
+}
+
+static void heads_of_results_are_read_as_written(void **state)
+{
+    uint64_t seed = 2;
+    (void)state;
+    for (int round = 0; round < 2000; round++) {
+        _cleanup_(buf_fini) struct buf block;
+        buf_init(&block, HEADERS_BYTES_MAX);
+        struct result_head h = {0}, back;
+        any_text(&seed, RUN_CHARS, RUN_MAX, h.run);
+        any_text(&seed, NAME_CHARS, FEATURE_MAX, h.feature);
+        any_text(&seed, WILD_CHARS, sizeof(h.why) - 1, h.why);
+        h.attempt = any_u64(&seed);
+        h.line = any_u64(&seed);
+        h.status = (enum status)(next_number(&seed) % 4);
+        h.paid = any_bool(&seed);
+        assert_int_equal(result_head_encode(&h, &block), 0);
+        assert_int_equal(result_head_decode(buf_span(&block), &back), 0);
+        assert_string_equal(back.run, h.run);
+        assert_string_equal(back.feature, h.feature);
+        assert_string_equal(back.why, h.why);
+        same_number(back.attempt, h.attempt);
+        same_number(back.line, h.line);
+        assert_int_equal(back.status, h.status);
+        assert_int_equal(back.paid, h.paid);
+    }
+}
+
+static struct spend_head any_spend_head(uint64_t *seed)
+{
+    struct spend_head h = {0};
+    h.kind = (enum spend_kind)(next_number(seed) % 4);
+    any_text(seed, NAME_CHARS, JOB_ID_MAX - 1, h.job);
+    any_text(seed, RUN_CHARS, RUN_MAX, h.run);
+    any_text(seed, NAME_CHARS, TEAM_MAX, h.team);
+    any_text(seed, NAME_CHARS, FEATURE_MAX, h.feature);
+    any_text(seed, RUN_CHARS, PROMPT_MODEL_MAX, h.model);
+    h.attempt = any_u64(seed);
+    h.final = any_bool(seed);
+    snprintf(h.day, sizeof(h.day), "2026-11-%02u",
+             (unsigned)(next_number(seed) % 30 + 1));
+    h.cost = usd_from_pico(any_i64(seed)); /* corrections go down too */
+    h.usage = any_usage(seed);
+    return h;
+}
+
+static void heads_of_charges_are_read_as_written(void **state)
+{
+    uint64_t seed = 3;
+    (void)state;
+    for (int round = 0; round < 2000; round++) {
+        _cleanup_(buf_fini) struct buf block;
+        buf_init(&block, HEADERS_BYTES_MAX);
+        struct spend_head h = any_spend_head(&seed), back;
+        assert_int_equal(spend_head_encode(&h, &block), 0);
+        assert_int_equal(spend_head_decode(buf_span(&block), &back), 0);
+        assert_int_equal(back.kind, h.kind);
+        assert_string_equal(back.job, h.job);
+        assert_string_equal(back.run, h.run);
+        assert_string_equal(back.team, h.team);
+        assert_string_equal(back.feature, h.feature);
+        assert_string_equal(back.model, h.model);
+        assert_string_equal(back.day, h.day);
+        same_number(back.attempt, h.attempt);
+        assert_int_equal(back.final, h.final);
+        same_usd(back.cost, h.cost);
+        same_usage(&back.usage, &h.usage);
+    }
+}
+
+/* ---- releases ---- */
+
+static struct release any_release(uint64_t *seed)
+{
+    struct release r = {0};
+    any_name(seed, r.team);
+    any_name(seed, r.feature);
+    snprintf(r.job, sizeof(r.job), "%s.%s/%u/%llu/%llu", r.team, r.feature,
+             (unsigned)(next_number(seed) % 100000),
+             (unsigned long long)(any_u64(seed) >> 16),
+             (unsigned long long)(any_u64(seed) >> 24));
+    r.verdict = (enum verdict)(next_number(seed) % 4);
+    any_text(seed, RUN_CHARS, RUN_MAX, r.run);
+    any_text(seed, RUN_CHARS, PROMPT_MODEL_MAX, r.model);
+    any_text(seed, "0-#af", 19, r.prices);
+    any_text(seed, "/v1chat", 32, r.path);
+    snprintf(r.day, sizeof(r.day), "2026-11-%02u",
+             (unsigned)(next_number(seed) % 30 + 1));
+    r.attempt = any_u64(seed) >> 32;
+    r.line = any_u64(seed) >> 16;
+    r.lane = (enum lane)(next_number(seed) % 3);
+    r.chain_len = (unsigned)(next_number(seed) % (PROMPT_CHAIN_MAX + 1));
+    for (size_t i = 0; i < sizeof(r.key.b); i++) {
+        r.key.b[i] = (uint8_t)next_number(seed);
+    }
+    for (unsigned i = 0; i < r.chain_len; i++) {
+        r.chain[i] = (struct prompt_link){next_number(seed), (uint32_t)next_number(seed)};
+    }
+    r.reserved = any_usd(seed);
+    r.input_bound = any_u64(seed) >> 24;
+    r.output_bound = any_u64(seed) >> 24;
+    r.fresh = any_bool(seed);
+    r.fresh_ms = r.fresh ? (int64_t)(any_u64(seed) >> 24) : 0;
+    r.reusable = any_bool(seed);
+    r.id_at = (uint32_t)any_u64(seed) >> 6;
+    r.id_len = (uint32_t)any_u64(seed) >> 6;
+    r.body_at = (uint32_t)any_u64(seed) >> 6;
+    r.body_len = (uint32_t)any_u64(seed) >> 6;
+    r.seen_budgets = any_u64(seed) >> 24;
+    r.seen_spend = any_u64(seed) >> 24;
+    return r;
+}
+
+static void same_release(const struct release *a, const struct release *b)
+{
+    assert_int_equal(a->verdict, b->verdict);
+    assert_string_equal(a->job, b->job);
+    assert_string_equal(a->run, b->run);
+    assert_string_equal(a->team, b->team);
+    assert_string_equal(a->feature, b->feature);
+    same_number(a->attempt, b->attempt);
+    same_number(a->line, b->line);
+    assert_int_equal(a->lane, b->lane);
+    assert_string_equal(a->model, b->model);
+    assert_memory_equal(a->key.b, b->key.b, sizeof(a->key.b));
+    assert_int_equal(a->chain_len, b->chain_len);
+    for (unsigned i = 0; i < a->chain_len; i++) {
+        same_number(a->chain[i].hash, b->chain[i].hash);
+        same_number(a->chain[i].bytes, b->chain[i].bytes);
+    }
+    same_usd(a->reserved, b->reserved);
+    same_number(a->input_bound, b->input_bound);
+    same_number(a->output_bound, b->output_bound);
+    assert_string_equal(a->prices, b->prices);
+    assert_string_equal(a->day, b->day);
+    assert_int_equal(a->fresh, b->fresh);
+    same_number(a->fresh_ms, b->fresh_ms);
+    assert_int_equal(a->reusable, b->reusable);
+    same_number(a->id_at, b->id_at);
+    same_number(a->id_len, b->id_len);
+    same_number(a->body_at, b->body_at);
+    same_number(a->body_len, b->body_len);
+    assert_string_equal(a->path, b->path);
+    same_number(a->seen_budgets, b->seen_budgets);
+    same_number(a->seen_spend, b->seen_spend);
+}
+
+static void encode_release(const struct release *r, struct buf *block)
+{
+    struct err err = {0};
+    if (release_encode(r, block, &err) < 0) {
+        fail_msg("%s", err.msg);
+    }
+    assert_true(block->n <= RELEASE_BYTES_MAX);
+}
+
+static void releases_are_read_as_written(void **state)
+{
+    uint64_t seed = 4;
+    (void)state;
+    for (int round = 0; round < 5000; round++) {
+        _cleanup_(buf_fini) struct buf block;
+        buf_init(&block, HEADERS_BYTES_MAX);
+        struct release r = any_release(&seed), back;
+        if (r.verdict != VERDICT_RUN) { /* such jobs have no prompt */
+            r.chain_len = 0;
+            memset(&r.key, 0, sizeof(r.key));
+            any_text(&seed, WILD_CHARS "\xa9", 60, r.why);
+        }
+        encode_release(&r, &block);
+        assert_int_equal(release_decode(buf_span(&block), &back), 0);
+        same_release(&r, &back);
+        assert_string_equal(back.why, r.why);
+    }
+}
+
+static void fill(char *text, size_t size)
+{
+    memset(text, 'x', size - 1);
+    text[size - 1] = '\0';
+}
+
+/* Every field as long as anything that happens can make it. */
+static struct release longest_release(void)
+{
+    struct release r = {
+        .attempt = UINT32_MAX,
+        .line = 999999999999999,
+        .chain_len = PROMPT_CHAIN_MAX,
+        .reserved = usd_from_pico(INT64_MAX),
+        .input_bound = 999999999999,
+        .output_bound = 999999999999,
+        .prices = "2026-11-21#a1b2c3d4",
+        .day = "2026-11-21",
+        .fresh = true,
+        .fresh_ms = 9999999999999,
+        .reusable = true,
+        .id_at = 67108864,
+        .id_len = 67108864,
+        .body_at = 67108864,
+        .body_len = 67108864,
+        .path = "/v1/images/generations/and/more/",
+        .seen_budgets = 999999999999,
+        .seen_spend = 999999999999,
+    };
+    fill(r.team, sizeof(r.team));
+    fill(r.feature, sizeof(r.feature));
+    fill(r.run, sizeof(r.run));
+    fill(r.model, sizeof(r.model));
+    snprintf(r.job, sizeof(r.job), "%s.%s/99999/999999999999999/9999999999999", r.team,
+             r.feature);
+    memset(r.key.b, 0xa5, sizeof(r.key.b));
+    for (unsigned i = 0; i < r.chain_len; i++) {
+        r.chain[i] = (struct prompt_link){UINT64_MAX - i, UINT32_MAX};
+    }
+    return r;
+}
+
+static void the_longest_release_fits_with_all_its_links(void **state)
+{
+    _cleanup_(buf_fini) struct buf block;
+    struct release r = longest_release(), back;
+    (void)state;
+    buf_init(&block, HEADERS_BYTES_MAX);
+    encode_release(&r, &block);
+    assert_int_equal(release_decode(buf_span(&block), &back), 0);
+    same_release(&r, &back);
+}
+
+static void beyond_that_the_last_links_are_left_out_and_nothing_else(void **state)
+{
+    _cleanup_(buf_fini) struct buf block;
+    struct release r = longest_release(), back;
+    (void)state;
+    buf_init(&block, HEADERS_BYTES_MAX);
+    r.attempt = r.line = r.input_bound = r.output_bound = UINT64_MAX;
+    r.seen_budgets = r.seen_spend = UINT64_MAX;
+    r.id_at = r.id_len = r.body_at = r.body_len = UINT32_MAX;
+    r.fresh_ms = INT64_MAX;
+    fill(r.path, sizeof(r.path));
+    fill(r.prices, sizeof(r.prices));
+    snprintf(r.job, sizeof(r.job), "%s.%s/%u/%llu/%lld", r.team, r.feature, UINT32_MAX,
+             (unsigned long long)UINT64_MAX, (long long)INT64_MAX);
+    encode_release(&r, &block);
+    assert_int_equal(release_decode(buf_span(&block), &back), 0);
+    assert_in_range(back.chain_len, 1, PROMPT_CHAIN_MAX - 1);
+    r.chain_len = back.chain_len;
+    same_release(&r, &back);
+}
+
+static void a_reason_is_cut_to_what_fits_at_the_start_of_a_character(void **state)
+{
+    struct release r = longest_release(), back;
+    (void)state;
+    r.verdict = VERDICT_REJECTED;
+    r.chain_len = 0;
+    for (int lead = 0; lead < 3; lead++) { /* euro signs at three alignments */
+        _cleanup_(buf_fini) struct buf block;
+        buf_init(&block, HEADERS_BYTES_MAX);
+        memset(r.why, 0, sizeof(r.why));
+        memset(r.why, 'x', (size_t)lead);
+        for (size_t n = (size_t)lead; n + 3 < sizeof(r.why); n += 3) {
+            memcpy(r.why + n, "\xe2\x82\xac", 3);
+        }
+        encode_release(&r, &block);
+        assert_in_range(block.n, RELEASE_BYTES_MAX - 2, RELEASE_BYTES_MAX);
+        assert_int_equal(release_decode(buf_span(&block), &back), 0);
+        size_t n = strlen(back.why);
+        assert_true(n > 30);
+        assert_memory_equal(back.why, r.why, n);
+        assert_int_equal((n - (size_t)lead) % 3, 0);
+    }
+}
+
+static void a_release_whose_job_is_of_another_queue_is_refused(void **state)
+{
+    _cleanup_(buf_fini) struct buf block;
+    struct release r = {.team = "search", .feature = "tags", .job = "search.other/0/1/2"};
+    struct err err = {0};
+    (void)state;
+    buf_init(&block, HEADERS_BYTES_MAX);
+    assert_int_equal(release_encode(&r, &block, &err), -ERR_FAIL);
+    assert_string_equal(err.msg, "could not release job 'search.other/0/1/2' of queue "
+                                 "'search.tags': its id does not name that queue");
+}
+
+static void a_flush_needs_no_job(void **state)
+{
+    _cleanup_(buf_fini) struct buf block;
+    struct release r = {.verdict = VERDICT_FLUSH}, back;
+    (void)state;
+    buf_init(&block, HEADERS_BYTES_MAX);
+    encode_release(&r, &block);
+    assert_int_equal(release_decode(buf_span(&block), &back), 0);
+    assert_int_equal(back.verdict, VERDICT_FLUSH);
+}
+
+static void a_release_can_be_read_by_a_person(void **state)
+{
+    _cleanup_(buf_fini) struct buf block;
+    struct release r = longest_release();
+    struct span value;
+    (void)state;
+    buf_init(&block, HEADERS_BYTES_MAX);
+    encode_release(&r, &block);
+    assert_true(headers_get(buf_span(&block), "pico", &value));
+    assert_true(span_is(value, "9223372036854775807"));
+    assert_true(headers_get(buf_span(&block), "tokens", &value));
+    assert_true(span_is(value, "999999999999,999999999999"));
+    for (size_t i = 0, at = 0; i < 15; i++) {
+        struct span name;
+        assert_true(headers_next(buf_span(&block), &at, &name, &value));
+        for (size_t j = 0; j < value.n; j++) {
+            assert_in_range((unsigned char)value.p[j], ' ', '~');
+        }
+    }
+}
+
+/* ---- damage ---- */
+
+static void names_a_newer_version_added_are_ignored(void **state)
+{
+    _cleanup_(buf_fini) struct buf block;
+    struct release r = longest_release(), back;
+    (void)state;
+    buf_init(&block, HEADERS_BYTES_MAX);
+    r.chain_len = 2;
+    headers_adds(&block, "traceparent", "00-0af7651916cd43dd8448eb211c80319c");
+    struct err err = {0};
+    assert_int_equal(release_encode(&r, &block, &err), 0);
+    headers_adds(&block, "later", "1");
+    assert_int_equal(release_decode(buf_span(&block), &back), 0);
+    same_release(&r, &back);
+}
+
+/* Decoders get a copy of exactly that size: reading outside of it stops the test. */
+static void decode_all(const char *p, size_t n)
+{
+    struct release release;
+    struct job_head job;
+    struct result_head result;
+    struct spend_head spend;
+    char *copy = malloc(n ? n : 1);
+    assert_non_null(copy);
+    memcpy(copy, p, n);
+    struct span block = span_of(copy, n);
+    if (release_decode(block, &release) == 0) {
+        assert_true(strlen(release.job) < sizeof(release.job));
+        assert_true(release.chain_len <= PROMPT_CHAIN_MAX);
+        assert_in_range(release.verdict, VERDICT_RUN, VERDICT_FLUSH);
+        assert_in_range(release.lane, LANE_BATCH, LANE_POOL);
+    }
+    job_head_decode(block, &job);
+    result_head_decode(block, &result);
+    spend_head_decode(block, &spend);
+    free(copy);
+}
+
+static void cut_and_flipped_blocks_are_refused_or_read_within_bounds(void **state)
+{
+    uint64_t seed = 5;
+    (void)state;
+    for (int round = 0; round < 60; round++) {
+        _cleanup_(buf_fini) struct buf block;
+        buf_init(&block, HEADERS_BYTES_MAX);
+        struct release r = any_release(&seed), back;
+        encode_release(&r, &block);
+        for (size_t n = 0; n < block.n; n++) {
+            decode_all(block.p, n);
+        }
+        for (size_t bit = 0; bit < 8 * block.n; bit++) {
+            block.p[bit / 8] = (char)(block.p[bit / 8] ^ 1 << bit % 8);
+            decode_all(block.p, block.n);
+            block.p[bit / 8] = (char)(block.p[bit / 8] ^ 1 << bit % 8);
+        }
+        assert_int_equal(release_decode(span_of(block.p, block.n - 1), &back), -1);
+    }
+}
+
+static void values_of_the_wrong_kind_are_refused(void **state)
+{
+    static const char *const wrong[][2] = {
+        {"line", "12x"},
+        {"line", "-1"},
+        {"line", "18446744073709551616"},
+        {"lane", "fast"},
+        {"tokens", "1"},
+        {"tokens", "1,2,3"},
+        {"tokens", "1,"},
+        {"at", "1,2,3"},
+        {"at", "1,2,3,4294967296"},
+        {"pico", "1.5"},
+        {"fresh", "soon"},
+        {"reuse", "yes"},
+        {"day", "2026-11-210"},
+        {"verdict", "maybe"},
+        {"job", "search.tags/0/1"},
+        {"key", "AAAA"},
+        {"chain", "AAAA"},
+        {"chain", "AAAAAAAAAAAAAAA="},
+        {"key", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB"}, /* spare bits set */
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+        _cleanup_(buf_fini) struct buf block;
+        struct release back;
+        buf_init(&block, HEADERS_BYTES_MAX);
+        headers_adds(&block, wrong[i][0], wrong[i][1]);
+        headers_adds(&block, "job", "search.tags/0/1/2");
+        if (release_decode(buf_span(&block), &back) != -1) {
+            fail_msg("%s=%s was accepted", wrong[i][0], wrong[i][1]);
+        }
+    }
+}
+
+/* ---- the published spend record ---- */
+
+static struct spend some_spend(void)
+{
+    return (struct spend){
+        .head =
+            {
+                .kind = SPEND_USAGE,
+                .job = "shop.tags/0/88/1795227247311",
+                .run = "nightly",
+                .team = "shop",
+                .feature = "tags",
+                .attempt = 1,
+                .final = true,
+                .day = "2026-11-21",
+                .cost = usd_from_pico(178000000),
+                .usage = {4210, 3900, 10, 180, 5},
+                .model = "gpt-5.6-luna",
+            },
+        .lane = LANE_BATCH,
+        .outcome = STATUS_OK,
+        .source = SOURCE_PROVIDER,
+        .charge =
+            {
+                .cost = {usd_from_pico(31000000), usd_from_pico(39000000),
+                         usd_from_pico(0), usd_from_pico(108000000),
+                         usd_from_pico(178000000)},
+                .baseline = usd_from_pico(1058000000),
+                .saved_batch = usd_from_pico(880000001),
+                .saved_prompt_cache = usd_from_pico(-1),
+            },
+        .cost_known = true,
+        .line = 7,
+        .custom_id = SPAN_LIT("\"sku \\\"1\\\"\""),
+        .provider = "openai",
+        .model_used = "gpt-5.6-luna",
+        .batch = "batch_abc",
+        .request_id = "req_9",
+        .account = "7c1e09aa41d2",
+        .prices = "2026-11-18#a1b2c3d4",
+        .time_ms = 1795227247311,
+    };
+}
+
+static void encode_spend(const struct spend *s, struct buf *headers, struct buf *json)
+{
+    struct err err = {0};
+    buf_init(headers, HEADERS_BYTES_MAX);
+    buf_init(json, 1 << 16);
+    assert_int_equal(spend_encode(s, headers, json, &err), 0);
+    assert_int_equal(jtext_check(buf_span(json), &err), 0);
+}
+
+static void expect_members(struct span json, const char *const (*want)[2], size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct span value = SPAN_NONE;
+        if (!jtext_get(json, want[i][0], &value) || !span_is(value, want[i][1])) {
+            fail_msg("%s is %.*s, not %s", want[i][0], (int)value.n, value.p, want[i][1]);
+        }
+    }
+}
+
+static void a_charge_is_published_with_every_field(void **state)
+{
+    static const char *const want[][2] = {
+        {"schema", "\"offpeak.spend/1\""},
+        {"event_id",
+         "\"bb6ac392d7cc3f36893c2e59928b7ab0\""}, /* printf "job\n1\nusage" | sha256sum */
+        {"kind", "\"usage\""},
+        {"event_time", "\"2026-11-21T02:14:07.311Z\""},
+        {"team", "\"shop\""},
+        {"feature", "\"tags\""},
+        {"run_id", "\"nightly\""},
+        {"job_id", "\"shop.tags/0/88/1795227247311\""},
+        {"custom_id", "\"sku \\\"1\\\"\""},
+        {"line", "7"},
+        {"attempt", "1"},
+        {"provider", "\"openai\""},
+        {"model_requested", "\"gpt-5.6-luna\""},
+        {"model", "\"gpt-5.6-luna\""},
+        {"tier", "\"batch\""},
+        {"lane", "\"batch\""},
+        {"provider_account", "\"7c1e09aa41d2\""},
+        {"provider_batch_id", "\"batch_abc\""},
+        {"provider_request_id", "\"req_9\""},
+        {"result_source", "\"provider\""},
+        {"outcome", "\"ok\""},
+        {"input_tokens", "4210"},
+        {"cache_read_input_tokens", "3900"},
+        {"cache_write_input_tokens", "10"},
+        {"output_tokens", "180"},
+        {"reasoning_output_tokens", "5"},
+        {"cost", "0.000178"},
+        {"cost_input", "0.000031"},
+        {"cost_cache_read", "0.000039"},
+        {"cost_cache_write", "0"},
+        {"cost_output", "0.000108"},
+        {"baseline_cost", "0.001058"},
+        {"saved_dedupe", "0"},
+        {"saved_response_cache", "0"},
+        {"saved_routing", "0"},
+        {"saved_batch", "0.000880000001"},
+        {"saved_prompt_cache", "-0.000000000001"},
+        {"in_doubt_usd", "null"},
+        {"currency", "\"USD\""},
+        {"price_book", "\"2026-11-18#a1b2c3d4\""},
+        {"cost_source", "\"local\""},
+        {"period_day", "\"2026-11-21\""},
+        {"period_month", "\"2026-11\""},
+        {"final", "true"},
+    };
+    _cleanup_(buf_fini) struct buf headers, json;
+    struct spend s = some_spend();
+    struct spend_head head;
+    (void)state;
+    encode_spend(&s, &headers, &json);
+    expect_members(buf_span(&json), want, ARRAY_LEN(want));
+    assert_int_equal(spend_head_decode(buf_span(&headers), &head), 0);
+    assert_string_equal(head.job, s.head.job);
+}
+
+static void unknown_is_null_and_free_is_zero(void **state)
+{
+    static const char *const want[][2] = {
+        {"kind", "\"in_doubt\""},   {"cost", "null"},          {"cost_output", "null"},
+        {"baseline_cost", "null"},  {"saved_batch", "null"},   {"input_tokens", "null"},
+        {"in_doubt_usd", "0.0008"}, {"result_source", "null"}, {"outcome", "\"failed\""},
+        {"tier", "\"batch\""},      {"model", "null"},         {"final", "false"},
+    };
+    _cleanup_(buf_fini) struct buf headers, json;
+    struct spend s = some_spend();
+    (void)state;
+    s.head.kind = SPEND_IN_DOUBT;
+    s.head.final = false;
+    s.head.cost = usd_from_pico(800000000);
+    s.cost_known = false;
+    s.outcome = STATUS_FAILED;
+    s.model_used = NULL;
+    encode_spend(&s, &headers, &json);
+    expect_members(buf_span(&json), want, ARRAY_LEN(want));
+}
+
+static void a_rejected_job_costs_nothing_and_names_no_model(void **state)
+{
+    static const char *const want[][2] = {
+        {"kind", "\"avoided\""},   {"cost", "0"},
+        {"baseline_cost", "0"},    {"custom_id", "null"},
+        {"provider", "null"},      {"model_requested", "null"},
+        {"model", "null"},         {"tier", "null"},
+        {"result_source", "null"}, {"outcome", "\"rejected\""},
+        {"run_id", "null"},        {"provider_batch_id", "null"},
+        {"input_tokens", "0"},     {"in_doubt_usd", "null"},
+    };
+    _cleanup_(buf_fini) struct buf headers, json;
+    struct spend s = {
+        .head = {.kind = SPEND_AVOIDED, .job = "shop.tags/0/1/2", .day = "2026-11-21"},
+        .outcome = STATUS_REJECTED,
+        .cost_known = true,
+        .prices = "2026-11-18#a1b2c3d4",
+    };
+    (void)state;
+    encode_spend(&s, &headers, &json);
+    expect_members(buf_span(&json), want, ARRAY_LEN(want));
+}
+
+static void an_answer_had_already_says_where_from(void **state)
+{
+    struct spend s = some_spend();
+    (void)state;
+    s.head.kind = SPEND_AVOIDED;
+    for (enum answer_source source = SOURCE_FLIGHT; source <= SOURCE_CACHE; source++) {
+        static const char *const want[][2][2] = {
+            [SOURCE_FLIGHT] = {{"result_source", "\"flight\""}, {"tier", "null"}},
+            [SOURCE_CACHE] = {{"result_source", "\"cache\""}, {"tier", "null"}},
+        };
+        _cleanup_(buf_fini) struct buf headers, json;
+        s.source = source;
+        encode_spend(&s, &headers, &json);
+        expect_members(buf_span(&json), want[source], 2);
+    }
+}
+
+static void a_record_sent_twice_has_one_id_and_different_charges_do_not(void **state)
+{
+    struct spend spends[4];
+    char ids[4][40];
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        _cleanup_(buf_fini) struct buf headers, json;
+        struct span id;
+        spends[i] = some_spend();
+        spends[i].time_ms += (int64_t)i; /* a later copy of the same record */
+        spends[2].head.attempt = 2;
+        spends[3].head.kind = SPEND_IN_DOUBT;
+        encode_spend(&spends[i], &headers, &json);
+        assert_true(jtext_get(buf_span(&json), "event_id", &id));
+        snprintf(ids[i], sizeof(ids[i]), "%.*s", (int)id.n, id.p);
+    }
+    assert_string_equal(ids[0], ids[1]);
+    assert_string_not_equal(ids[0], ids[2]);
+    assert_string_not_equal(ids[0], ids[3]);
+    assert_string_not_equal(ids[2], ids[3]);
+}
+
+/* ---- rows ---- */
+
+static void rows_of_runs_are_read_as_written(void **state)
+{
+    uint64_t seed = 6;
+    (void)state;
+    for (int round = 0; round < 1000; round++) {
+        _cleanup_(buf_fini) struct buf json;
+        buf_init(&json, 1 << 16);
+        struct run_row r = {0}, back;
+        struct err err = {0};
+        any_text(&seed, "0123456789abcdef", HASH_HEX - 1, r.digest);
+        any_text(&seed, "htps:/.", sizeof(r.endpoint) - 1, r.endpoint);
+        any_text(&seed, NAME_CHARS, sizeof(r.account) - 1, r.account);
+        any_text(&seed, "aZ 09\"\\/\n\x01", sizeof(r.source) - 1, r.source);
+        any_text(&seed, NAME_CHARS, sizeof(r.reuse) - 1, r.reuse);
+        r.lane = (enum lane)(next_number(&seed) % 3);
+        r.level = (enum prompt_level)(next_number(&seed) % 2);
+        r.fresh = any_bool(&seed);
+        r.has_max_cost = any_bool(&seed);
+        r.max_cost = r.has_max_cost ? any_usd(&seed) : USD_ZERO;
+        r.started_ms = any_i64(&seed);
+        r.results_from = any_u64(&seed);
+        r.spend_from = any_u64(&seed);
+        r.lines = any_u64(&seed);
+        r.refused = any_u64(&seed);
+        r.complete = any_bool(&seed);
+        assert_int_equal(run_row_encode(&r, &json), 0);
+        assert_int_equal(run_row_decode(buf_span(&json), &back, &err), 0);
+        assert_string_equal(back.digest, r.digest);
+        assert_string_equal(back.endpoint, r.endpoint);
+        assert_string_equal(back.account, r.account);
+        assert_string_equal(back.source, r.source);
+        assert_string_equal(back.reuse, r.reuse);
+        assert_int_equal(back.lane, r.lane);
+        assert_int_equal(back.level, r.level);
+        assert_int_equal(back.fresh, r.fresh);
+        assert_int_equal(back.has_max_cost, r.has_max_cost);
+        same_usd(back.max_cost, r.max_cost);
+        same_number(back.started_ms, r.started_ms);
+        same_number(back.results_from, r.results_from);
+        same_number(back.spend_from, r.spend_from);
+        same_number(back.lines, r.lines);
+        same_number(back.refused, r.refused);
+        assert_int_equal(back.complete, r.complete);
+    }
+}
+
+static void a_limit_of_zero_is_not_no_limit(void **state)
+{
+    _cleanup_(buf_fini) struct buf json;
+    struct budget_edit b = {.scope = "search", .edit = 3, .has_day = true}, back;
+    struct err err = {0};
+    (void)state;
+    buf_init(&json, 1 << 16);
+    assert_int_equal(budget_edit_encode(&b, &json), 0);
+    assert_string_equal(json.p,
+                        "{\"scope\":\"search\",\"edit\":3,\"day\":0,\"paused\":false,"
+                        "\"who\":\"\",\"why\":\"\",\"time_ms\":0}");
+    assert_int_equal(budget_edit_decode(buf_span(&json), &back, &err), 0);
+    assert_true(back.has_day);
+    assert_false(back.has_month);
+    assert_false(back.has_total);
+    assert_true(usd_is_zero(back.day));
+}
+
+static void rows_of_budgets_are_read_as_written(void **state)
+{
+    uint64_t seed = 7;
+    (void)state;
+    for (int round = 0; round < 1000; round++) {
+        _cleanup_(buf_fini) struct buf json;
+        buf_init(&json, 1 << 16);
+        struct budget_edit b = {0}, back;
+        struct err err = {0};
+        any_text(&seed, NAME_CHARS "/", sizeof(b.scope) - 1, b.scope);
+        any_text(&seed, "aZ 09\"\\/\n\x01", sizeof(b.who) - 1, b.who);
+        any_text(&seed, "aZ 09\"\\/\n\x01", sizeof(b.why) - 1, b.why);
+        b.edit = any_u64(&seed);
+        b.has_day = b.has_total = any_bool(&seed);
+        b.has_month = any_bool(&seed);
+        b.day = b.has_day ? any_usd(&seed) : USD_ZERO;
+        b.month = b.has_month ? any_usd(&seed) : USD_ZERO;
+        b.total = b.has_total ? any_usd(&seed) : USD_ZERO;
+        b.paused = any_bool(&seed);
+        b.time_ms = any_i64(&seed);
+        assert_int_equal(budget_edit_encode(&b, &json), 0);
+        assert_int_equal(budget_edit_decode(buf_span(&json), &back, &err), 0);
+        assert_string_equal(back.scope, b.scope);
+        assert_string_equal(back.who, b.who);
+        assert_string_equal(back.why, b.why);
+        same_number(back.edit, b.edit);
+        assert_int_equal(back.has_day, b.has_day);
+        assert_int_equal(back.has_month, b.has_month);
+        assert_int_equal(back.has_total, b.has_total);
+        same_usd(back.day, b.day);
+        same_usd(back.month, b.month);
+        same_usd(back.total, b.total);
+        assert_int_equal(back.paused, b.paused);
+        same_number(back.time_ms, b.time_ms);
+    }
+}
+
+static void rows_of_open_are_read_as_written(void **state)
+{
+    uint64_t seed = 8;
+    (void)state;
+    for (int round = 0; round < 1000; round++) {
+        _cleanup_(buf_fini) struct buf json;
+        buf_init(&json, 1 << 16);
+        struct open_row o = {0}, back;
+        struct err err = {0};
+        any_text(&seed, NAME_CHARS, TEAM_MAX, o.team);
+        any_text(&seed, NAME_CHARS, FEATURE_MAX, o.feature);
+        any_text(&seed, RUN_CHARS, RUN_MAX, o.run);
+        any_text(&seed, RUN_CHARS, PROMPT_MODEL_MAX, o.model);
+        any_text(&seed, "0123456789-", sizeof(o.day) - 1, o.day);
+        o.attempt = any_u64(&seed);
+        o.reserved = any_usd(&seed);
+        o.tokens = any_u64(&seed);
+        assert_int_equal(open_row_encode(&o, &json), 0);
+        assert_int_equal(open_row_decode(buf_span(&json), &back, &err), 0);
+        assert_string_equal(back.team, o.team);
+        assert_string_equal(back.feature, o.feature);
+        assert_string_equal(back.run, o.run);
+        assert_string_equal(back.model, o.model);
+        assert_string_equal(back.day, o.day);
+        same_number(back.attempt, o.attempt);
+        same_usd(back.reserved, o.reserved);
+        same_number(back.tokens, o.tokens);
+    }
+}
+
+static void totals_wider_than_64_bits_are_read_as_written(void **state)
+{
+    uint64_t seed = 9;
+    (void)state;
+    for (int round = 0; round < 1000; round++) {
+        _cleanup_(buf_fini) struct buf json;
+        buf_init(&json, 1 << 16);
+        struct ledger_row l = {0}, back;
+        struct err err = {0};
+        for (int i = 0; i < 40; i++) {
+            usd_sum_add(&l.spent, usd_from_pico(INT64_MAX));
+        }
+        usd_sum_add(&l.spent, any_usd(&seed));
+        usd_sum_sub(&l.in_doubt, any_usd(&seed)); /* corrections go below zero */
+        l.tokens = any_usage(&seed);
+        l.jobs = any_u64(&seed);
+        l.calls = any_u64(&seed);
+        assert_int_equal(ledger_row_encode(&l, &json), 0);
+        assert_int_equal(ledger_row_decode(buf_span(&json), &back, &err), 0);
+        assert_int_equal(usd_sum_cmp(back.spent, l.spent), 0);
+        assert_int_equal(usd_sum_cmp(back.in_doubt, l.in_doubt), 0);
+        same_usage(&back.tokens, &l.tokens);
+        same_number(back.jobs, l.jobs);
+        same_number(back.calls, l.calls);
+    }
+}
+
+static void a_damaged_row_is_refused_with_the_name_of_its_field(void **state)
+{
+    static const struct {
+        const char *json, *msg;
+    } cases[] = {
+        {"{\"lines\":12",
+         "could not read a row of table 'runs': column 12: expected ',' or '}'"},
+        {"[]", "could not read a row of table 'runs': it is no JSON object"},
+        {"{\"lines\":-1}", "could not read a row of table 'runs': field 'lines' is -1"},
+        {"{\"lines\":\"7\"}",
+         "could not read a row of table 'runs': field 'lines' is \"7\""},
+        {"{\"lane\":\"fast\"}",
+         "could not read a row of table 'runs': field 'lane' is \"fast\""},
+        {"{\"fresh\":1}", "could not read a row of table 'runs': field 'fresh' is 1"},
+        {"{\"max_cost\":1e3}",
+         "could not read a row of table 'runs': field 'max_cost' is 1e3"},
+        {"{\"reuse\":\"deterministically\"}",
+         "could not read a row of table 'runs': field 'reuse'"},
+        {"{\"digest\":\"a\\u0000b\"}",
+         "could not read a row of table 'runs': field 'digest'"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct run_row row;
+        struct err err = {0};
+        assert_int_equal(run_row_decode(span_str(cases[i].json), &row, &err),
+                         -ERR_VERSION);
+        if (strncmp(err.msg, cases[i].msg, strlen(cases[i].msg)) != 0) {
+            fail_msg("%s: %s", cases[i].json, err.msg);
+        }
+    }
+}
+
+static void fields_a_row_lacks_are_zero_and_unknown_ones_are_ignored(void **state)
+{
+    struct run_row row;
+    struct err err = {0};
+    (void)state;
+    memset(&row, 0xff, sizeof(row));
+    assert_int_equal(run_row_decode(SPAN_LIT("{\"later\":[1],\"lines\":5}"), &row, &err),
+                     0);
+    same_number(row.lines, 5);
+    same_number(row.started_ms, 0);
+    assert_string_equal(row.digest, "");
+    assert_false(row.has_max_cost);
+    assert_int_equal(row.lane, LANE_BATCH);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(topics_and_tables_are_named_after_team_and_feature),
+        cmocka_unit_test(only_jobs_topics_parse_as_such),
+        cmocka_unit_test(a_job_id_says_where_the_job_stands),
+        cmocka_unit_test(what_is_no_job_id_is_refused),
+        cmocka_unit_test(rows_of_budgets_sort_by_their_edit),
+        cmocka_unit_test(words_of_enums_read_back),
+        cmocka_unit_test(heads_of_jobs_are_read_as_written),
+        cmocka_unit_test(a_custom_id_longer_than_its_limit_is_not_echoed),
+        cmocka_unit_test(heads_of_results_are_read_as_written),
+        cmocka_unit_test(heads_of_charges_are_read_as_written),
+        cmocka_unit_test(releases_are_read_as_written),
+        cmocka_unit_test(the_longest_release_fits_with_all_its_links),
+        cmocka_unit_test(beyond_that_the_last_links_are_left_out_and_nothing_else),
+        cmocka_unit_test(a_reason_is_cut_to_what_fits_at_the_start_of_a_character),
+        cmocka_unit_test(a_release_whose_job_is_of_another_queue_is_refused),
+        cmocka_unit_test(a_flush_needs_no_job),
+        cmocka_unit_test(a_release_can_be_read_by_a_person),
+        cmocka_unit_test(names_a_newer_version_added_are_ignored),
+        cmocka_unit_test(cut_and_flipped_blocks_are_refused_or_read_within_bounds),
+        cmocka_unit_test(values_of_the_wrong_kind_are_refused),
+        cmocka_unit_test(a_charge_is_published_with_every_field),
+        cmocka_unit_test(unknown_is_null_and_free_is_zero),
+        cmocka_unit_test(a_rejected_job_costs_nothing_and_names_no_model),
+        cmocka_unit_test(an_answer_had_already_says_where_from),
+        cmocka_unit_test(a_record_sent_twice_has_one_id_and_different_charges_do_not),
+        cmocka_unit_test(rows_of_runs_are_read_as_written),
+        cmocka_unit_test(a_limit_of_zero_is_not_no_limit),
+        cmocka_unit_test(rows_of_budgets_are_read_as_written),
+        cmocka_unit_test(rows_of_open_are_read_as_written),
+        cmocka_unit_test(totals_wider_than_64_bits_are_read_as_written),
+        cmocka_unit_test(a_damaged_row_is_refused_with_the_name_of_its_field),
+        cmocka_unit_test(fields_a_row_lacks_are_zero_and_unknown_ones_are_ignored),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
