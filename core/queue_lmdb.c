@@ -12,10 +12,7 @@
 static int open_folder(struct queue *q, struct err *err)
 {
     if (mkdir(q->dir, 0700) < 0 && errno != EEXIST) {
-        int r = err_set(err, ERR_FAIL, "could not make the folder '%s': %s", q->dir,
-                        strerror(errno));
-        err_hint(err, "make the folder above it first, or choose another one");
-        return r;
+        return store_error(q->dir, "make", errno, err);
     }
     q->dir_fd = open(q->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (q->dir_fd < 0) {

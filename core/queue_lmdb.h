@@ -58,6 +58,7 @@ struct store {
     MDB_env *env;
     MDB_dbi log, rows, names, meta, chunks;
     uint64_t page_bytes;
+    struct store_map *map;
 };
 
 struct topic_row {
@@ -113,6 +114,13 @@ static inline uint64_t get_be64(const uint8_t *p)
     }
     return v;
 }
+
+/* ---- the mapped file (queue_lmdb_map.c) ---- */
+
+int store_map_init(struct store *s);
+void store_map_fini(struct store *s);
+/* Bytes that LMDB gave were read. Any thread. */
+void store_touched(const struct store *s, const void *p, size_t n);
 
 /* ---- records: their bytes (queue_lmdb_record.c) ---- */
 

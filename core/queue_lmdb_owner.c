@@ -86,8 +86,8 @@ static int read_note(struct queue *q, char *ret, size_t size, long *ret_pid,
 
 int queue_owner_read(struct queue *q, struct buf *ret, struct err *err)
 {
-    char text[NOTE_MAX + 64], *note;
-    long pid;
+    char text[NOTE_MAX + 64], *note = NULL;
+    long pid = 0;
     int r = read_note(q, text, sizeof(text), &pid, &note);
     if (r < 0) {
         return store_error(q->dir, "read the owner's note of", -r, err);
@@ -114,7 +114,6 @@ static void on_wake_byte(void *ctx)
     struct queue *q = CAST_CTX(queue, ctx, QUEUE_MAGIC);
     char bytes[16];
     while (recv(q->wake_fd, bytes, sizeof(bytes), MSG_DONTWAIT) >= 0) {
-        continue;
     }
     watch_notify(q);
 }
@@ -146,6 +145,13 @@ void owner_wake(struct queue *q)
 
 /* ---- taking and leaving ---- */
 
+static int take_fd(int *fd)
+{
+    int taken = *fd;
+    *fd = -1;
+    return taken;
+}
+
 int owner_take(struct queue *q, struct err *err)
 {
     if (atomic_load(&q->owner)) {
@@ -166,8 +172,7 @@ int owner_take(struct queue *q, struct err *err)
         }
         (void)nanosleep(&ms, NULL); /* a reader of the note holds it for an instant */
     }
-    q->owner_fd = fd;
-    fd = -1;
+    q->owner_fd = take_fd(&fd);
     int rc = write_note(q, "");
     if (rc) {
         attr_closep(&q->owner_fd);
@@ -185,7 +190,7 @@ int queue_take_ownership(struct queue *q, struct err *err)
 
 static int owned_by_other(struct queue *q, struct err *err)
 {
-    char text[NOTE_MAX + 64], *note;
+    char text[NOTE_MAX + 64], *note = NULL;
     long pid = 0;
     int r = read_note(q, text, sizeof(text), &pid, &note);
     r = r > 0 ? err_set(err, ERR_TEMP, "could not take over '%s': process %ld owns it",
@@ -209,9 +214,6 @@ void owner_fini(struct queue *q)
         (void)unlinkat(q->dir_fd, WAKE_NAME, 0);
     }
     attr_closep(&q->wake_fd);
-    if (q->owner_fd >= 0) {
-        (void)ftruncate(q->owner_fd, 0);
-    }
     attr_closep(&q->owner_fd); /* the lock goes with it */
     atomic_store(&q->owner, false);
     attr_closep(&q->send_fd);

@@ -184,6 +184,7 @@ int rec_delete(const struct store *s, MDB_txn *txn, const struct rec_place *at,
         return rc == MDB_NOTFOUND ? 0 : rc;
     }
     *ret_bytes += v.mv_size;
+    store_touched(s, v.mv_data, sizeof(rec.head));
     if (!rec_parse(v, &rec) && rec.head.kind == REC_CHUNKED) {
         *ret_bytes += (size_t)rec.head.value_bytes;
         rc = chunks_delete(s, txn, at, rec.head.value_bytes);
@@ -238,6 +239,7 @@ const char *rec_append_value(const struct store *s, MDB_txn *txn,
                 buf_add(out, v.mv_data, v.mv_size) < 0) {
                 return "a part of it is missing";
             }
+            store_touched(s, v.mv_data, v.mv_size);
         }
         whole = span_of(out->p + begin, out->n - begin);
         if (whole.n != rec->head.value_bytes) {
@@ -246,7 +248,7 @@ const char *rec_append_value(const struct store *s, MDB_txn *txn,
     } else if (rec->head.kind == REC_INLINE && buf_add(out, whole.p, whole.n) < 0) {
         return "there is no memory for it";
     }
-    return rec_sum(at->dbkey, rec, whole) == rec->head.sum
-               ? NULL
-               : "its checksum does not match";
+    bool same = rec_sum(at->dbkey, rec, whole) == rec->head.sum;
+    store_touched(s, rec->key.p, rec->key.n + rec->headers.n + rec->value.n);
+    return same ? NULL : "its checksum does not match";
 }

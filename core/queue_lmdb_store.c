@@ -56,6 +56,7 @@ static const struct {
      "start again without `ulimit -v`"},
     {MDB_READERS_FULL, ERR_TEMP, "too many processes read it",
      "stop some, then try again"},
+    {ENOENT, ERR_FAIL, "No such file or directory", "make the folder above it first"},
     {ENOTDIR, ERR_FAIL, "Not a directory", "name a folder, or one that can be made"},
     {EROFS, ERR_FAIL, "the device is read-only", "choose a folder that can be written"},
     {EACCES, ERR_FAIL, "permission denied", "run as the user that owns the folder"},
@@ -81,10 +82,10 @@ int store_error(const char *dir, const char *what, int rc, struct err *err)
 
 static size_t name_key(char kind, const char *name, char ret[static QUEUE_NAME_MAX + 1])
 {
-    size_t n = strlen(name);
+    const struct span s = span_str(name);
     ret[0] = kind;
-    memcpy(ret + 1, name, n);
-    return n + 1;
+    memcpy(ret + 1, s.p, s.n);
+    return 1 + s.n;
 }
 
 static int get_name(const struct store *s, MDB_txn *txn, char kind, const char *name,
@@ -242,6 +243,7 @@ int store_io_reason(const struct store *s, int dir_fd)
 
 void store_close(struct store *s)
 {
+    store_map_fini(s);
     if (s->env) {
         mdb_env_close(s->env);
     }
@@ -490,7 +492,7 @@ int store_open(struct store *s, const char *dir, int dir_fd, struct err *err)
     }
     if (rc == 0) {
         s->page_bytes = stat.ms_psize;
-        rc = mdb_reader_check(s->env, &dead);
+        rc = store_map_init(s) < 0 ? ENOMEM : mdb_reader_check(s->env, &dead);
     }
     r = rc ? store_error(dir, "open", rc, err) : check_length(s, dir, err);
     if (r == 0) {

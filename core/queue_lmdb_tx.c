@@ -340,7 +340,7 @@ static int peek_topic(struct queue *q, const char *topic, struct topic_row *ret,
 int queue_trim(struct queue_tx *tx, const char *topic, uint32_t partition,
                uint64_t before, struct err *err)
 {
-    struct topic_row row;
+    struct topic_row row = {0};
     uint32_t name = 0;
     int r = check_owner(tx, "trim", topic, partition, err);
     if (r == 0) {

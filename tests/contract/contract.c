@@ -278,7 +278,8 @@ int peer_wait(struct peer *p)
     int status = 0;
     char rest[256];
     (void)close(p->in);
-    while (read(p->out, rest, sizeof(rest)) > 0) { /* it may still have something to say */
+    while (read(p->out, rest, sizeof(rest)) >
+           0) { /* it may still have something to say */
     }
     (void)close(p->out);
     assert_int_equal(waitpid(p->pid, &status, 0), p->pid);

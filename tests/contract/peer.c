@@ -13,6 +13,8 @@
 #include <sys/resource.h>
 #include <time.h>
 
+#define STORM_COMMITS 3 /* before it says so */
+
 static struct queue *queue;
 static struct err err;
 
@@ -112,8 +114,10 @@ static void verb_storm(char **argv)
     char text[32];
     open_queue(argv[2], true);
     uint64_t count = storm_count();
-    say("storming");
-    for (;;) {
+    for (int commits = 0;; commits++) {
+        if (commits == STORM_COMMITS) {
+            say("storming");
+        }
         struct queue_tx *tx = begin();
         for (int i = 0; i < 3; i++) {
             int n = snprintf(text, sizeof(text), "%llu", (unsigned long long)count++);

@@ -188,12 +188,15 @@ static void the_owner_is_woken_when_another_process_commits(void **state)
     make_loop(w, clock_real());
     open_owner(w);
     put_one(w, "t", "x");
-    for (uint64_t i = 0; i < 3; i++) {
+    int64_t best_ms = INT64_MAX;
+    for (uint64_t i = 0; i < 5; i++) {
         struct waiting wait = {.w = w, .topic = "t", .want = i + 2};
         struct peer p = peer_start(w, "put", "t", "1", "x", NULL);
         wait_for_records(&wait);
         assert_int_equal(peer_wait(&p), 0);
+        best_ms = MIN_OF(best_ms, wait.took_ms);
     }
+    assert_true(best_ms < 450); /* who only looks twice a second needs 500 */
 }
 
 static void a_change_is_found_when_its_wake_up_was_lost(void **state)
@@ -315,10 +318,9 @@ static void a_process_killed_at_any_moment_leaves_whole_commits_only(void **stat
         open_owner(w);
         before = total;
         total = check_storm(w);
-        assert_true(total >= before);
+        assert_true(total >= before + 9); /* what it said it had committed */
         close_queue(w);
     }
-    assert_true(total > 100);
 }
 
 static void a_reader_beside_a_storm_never_sees_part_of_a_commit(void **state)
