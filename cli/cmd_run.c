@@ -13,8 +13,6 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#define REFUSED_SHOWN 20
-
 struct run {
     struct cli *cli;
     struct endpoint endpoint;
@@ -99,7 +97,7 @@ static void tell_rejected(struct run *r, const struct result_head *head, struct 
     if (!jtext_get(line, "error", &error) || jtext_type(error) != JTEXT_OBJECT ||
         !jtext_get(error, "message", &message) || jtext_string(message, &why) < 0 ||
         !why.n || !strncmp(why.p, prefix, strlen(prefix)) ||
-        ++r->rejected > REFUSED_SHOWN) {
+        ++r->rejected > PROGRESS_REFUSED_MAX) {
         return;
     }
     struct refused_line l = {.label = r->file.label, .line = head->line, .why = why.p};

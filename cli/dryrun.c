@@ -9,8 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define REFUSED_SHOWN 20
-
 struct work {
     const struct dryrun_conf *conf;
     struct dryrun *to;
@@ -24,7 +22,7 @@ struct work {
 
 static void refuse(struct work *w, uint64_t line, const char *why, const char *remedy)
 {
-    if (++w->to->refused <= REFUSED_SHOWN) {
+    if (++w->to->refused <= PROGRESS_REFUSED_MAX) {
         struct refused_line l = {
             .label = w->conf->file->label, .line = line, .why = why, .remedy = remedy};
         progress_refused(w->conf->progress, &l);
@@ -178,10 +176,7 @@ int dryrun(const struct dryrun_conf *conf, struct dryrun *ret, struct err *err)
     if (rc >= 0) {
         rc = take_all(&w, &from, err);
     }
-    if (ret->refused > REFUSED_SHOWN) {
-        fprintf(stderr, "%s: %llu more lines like these\n", conf->file->label,
-                (unsigned long long)(ret->refused - REFUSED_SHOWN));
-    }
+    progress_more(conf->progress, conf->file->label, ret->refused);
     queue_cursor_close(w.answers);
     idset_close(w.keys);
     idset_close(from.ids);

@@ -68,6 +68,15 @@ void progress_refused(struct progress *p, const struct refused_line *l)
     fputc('\n', stderr);
 }
 
+void progress_more(struct progress *p, const char *label, uint64_t refused)
+{
+    if (refused > PROGRESS_REFUSED_MAX) {
+        progress_clear(p);
+        fprintf(stderr, "%s: %llu more lines like these\n", label,
+                (unsigned long long)(refused - PROGRESS_REFUSED_MAX));
+    }
+}
+
 /* "12s", "4m", "3h": one unit is enough to plan a coffee or a night. */
 static void add_time(struct buf *to, int64_t ms)
 {
@@ -95,7 +104,7 @@ static void add_bar(struct buf *to, const struct progress_view *v, unsigned cell
 static void add_left(struct buf *to, const struct progress_view *v)
 {
     uint64_t now = v->done - MIN_OF(v->done_at_start, v->done);
-    if (!v->jobs_known || now == 0 || v->done >= v->jobs || v->elapsed_ms < 1000) {
+    if (now == 0 || v->done >= v->jobs || v->elapsed_ms < 1000) {
         return;
     }
     buf_adds(to, ", about ");
@@ -109,8 +118,8 @@ int progress_text(const struct progress_view *v, unsigned cells, struct buf *ret
     if (cells) {
         add_bar(ret, v, cells);
     }
-    buf_addf(ret, "%llu of %llu%s jobs done", (unsigned long long)v->done,
-             (unsigned long long)v->jobs, v->jobs_known ? "" : "+");
+    buf_addf(ret, "%llu of %llu jobs done", (unsigned long long)v->done,
+             (unsigned long long)v->jobs);
     if (v->failed) {
         buf_addf(ret, ", %llu failed", (unsigned long long)v->failed);
     }

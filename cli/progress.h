@@ -15,8 +15,7 @@
 #define PROGRESS_SILENCE_MS ((int64_t)5 * 60 * 1000)
 
 struct progress_view {
-    uint64_t jobs;   /* so far */
-    bool jobs_known; /* and no more will come */
+    uint64_t jobs;
     uint64_t done, failed;
     uint64_t done_at_start;
     uint64_t batches, waiting; /* at the provider; not released yet */
@@ -42,7 +41,9 @@ struct refused_line {
     uint64_t line;
     const char *why, *remedy; /* remedy NULL: why says it all */
 };
+#define PROGRESS_REFUSED_MAX 20 /* told one by one; the caller counts */
 void progress_refused(struct progress *p, const struct refused_line *l);
+void progress_more(struct progress *p, const char *label, uint64_t refused);
 /* Redraws the bar, or prints a line when it was silent for long. */
 void progress_show(struct progress *p, int64_t now_ms, const struct progress_view *v);
 /* Removes the bar: whoever prints next begins on an empty line. */

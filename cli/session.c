@@ -1,48 +1,16 @@
 #include "cli/session.h"
 
 #include "cli/runs.h"
-#include "core/loop.h"
+#include "cli/session_int.h"
 #include "worker/batch.h"
 
-#include <errno.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
-#define SESSION_MAGIC   0x53455353u /* SESS */
 #define TICK_MS         PROGRESS_REDRAW_MS
 #define TAKE_OVER_EVERY 5 /* ticks */
 #define CALM_TICKS      2 /* in a row with nothing to do, before it counts as the end */
 #define LEDGER_WAIT_MS  2000 /* for the last charges to be booked */
-#define REFUSED_SHOWN   20   /* lines told one by one */
-#define NOTE_TRIES      40   /* 25 ms apart: a new owner leaves its note at once */
-#define NOTE_BYTES_MAX  ((size_t)8 << 10)
-
-struct session {
-    uint32_t magic;
-    const struct cli *cli;
-    struct loop *loop;
-    struct queue *queue;
-    struct session_conf conf;
-    struct session_end *end;
-
-    bool owner;
-    struct http *http;
-    struct scheduler *scheduler;
-    struct worker *worker;
-    struct submit *submit;
-    struct follow *follow;
-    struct loop_timer *tick, *soon;
-
-    struct submit_conf submitting;
-    bool submitted, caught_up, over;
-    unsigned ticks, calm;
-    int64_t started_ms, all_done_ms; /* loop time; all_done_ms 0: not yet */
-    uint64_t done_at_start, refused;
-};
-
-static void session_step(struct session *s);
 
 /* ---- opening and closing ---- */
 
@@ -90,7 +58,7 @@ struct session *session_close(struct session *s)
 
 /* ---- the end ---- */
 
-static void session_end(struct session *s, enum session_over over, const struct err *err)
+void session_end(struct session *s, enum session_over over, const struct err *err)
 {
     if (s->over) {
         return;
@@ -103,7 +71,7 @@ static void session_end(struct session *s, enum session_over over, const struct 
     loop_stop(s->loop);
 }
 
-static void session_on_stop(void *ctx, const struct err *err)
+void session_on_stop(void *ctx, const struct err *err)
 {
     session_end(CAST_CTX(session, ctx, SESSION_MAGIC), SESSION_FAILED, err);
 }
@@ -118,227 +86,10 @@ static void session_on_signal(void *ctx, int signo)
     session_end(s, SESSION_SIGNAL, NULL);
 }
 
-static void session_on_event(void *ctx, const char *subject, const char *text)
+void session_on_event(void *ctx, const char *subject, const char *text)
 {
     struct session *s = CAST_CTX(session, ctx, SESSION_MAGIC);
     progress_say(s->conf.progress, loop_now_ms(s->loop), subject, text);
-}
-
-/* ---- the roles, when the folder is ours ---- */
-
-static int start_scheduler(struct session *s, struct err *err)
-{
-    struct scheduler_conf conf = {
-        .queue = s->queue,
-        .loop = s->loop,
-        .prices = s->conf.endpoint->prices,
-        .provider = "openai",
-        .origin = s->conf.endpoint->origin,
-        .account = s->conf.endpoint->account,
-        .settings = &s->cli->set->scheduler,
-        .on_event = session_on_event,
-        .on_stop = session_on_stop,
-        .ctx = s,
-    };
-    int rc = scheduler_create(&s->scheduler, &conf, err);
-    return rc < 0 ? rc : scheduler_start(s->scheduler, err);
-}
-
-static int start_worker(struct session *s, struct err *err)
-{
-    struct worker_conf conf = {
-        .queue = s->queue,
-        .loop = s->loop,
-        .http = s->http,
-        .prices = s->conf.endpoint->prices,
-        .base_url = s->conf.endpoint->base_url,
-        .key = s->conf.endpoint->key,
-        .settings = &s->cli->set->worker,
-        .dir = s->cli->data,
-        .on_event = session_on_event,
-        .on_stop = session_on_stop,
-        .ctx = s,
-    };
-    int rc = worker_create(&s->worker, &conf, err);
-    return rc < 0 ? rc : worker_start(s->worker, err);
-}
-
-static int start_roles(struct session *s, struct err *err)
-{
-    int rc = endpoint_http(s->cli, s->loop, &s->http, err);
-    if (rc >= 0) {
-        rc = start_scheduler(s, err);
-    }
-    return rc < 0 ? rc : start_worker(s, err);
-}
-
-static void stop_roles(struct session *s)
-{
-    s->submit = submit_destroy(s->submit);
-    s->scheduler = scheduler_destroy(s->scheduler);
-    s->worker = worker_destroy(s->worker);
-    s->http = http_destroy(s->http);
-}
-
-/* ---- whose folder ---- */
-
-static int leave_note(struct session *s, struct err *err)
-{
-    char note[400];
-    snprintf(note, sizeof(note), "%s %s", s->conf.endpoint->origin,
-             s->conf.endpoint->account);
-    return queue_owner_note(s->queue, note, err);
-}
-
-/* The owner works for one endpoint and one account; our lines must mean the same. */
-static int compare_note(struct session *s, const char *note, struct err *err)
-{
-    const struct endpoint *e = s->conf.endpoint;
-    char ours[400];
-    snprintf(ours, sizeof(ours), "%s %s", e->origin, e->account);
-    if (!strcmp(note, ours)) {
-        return 0;
-    }
-    err_set(err, ERR_TEMP,
-            "could not add to '%s': the process that owns it works for '%s', not "
-            "for '%s'",
-            s->cli->data, note, ours);
-    err_hint(err, "wait until it has ended, or use another folder with --data");
-    return -ERR_TEMP;
-}
-
-/* 1 it is ours now, 0 somebody else works there, for the same account. */
-static int take_or_join(struct session *s, struct err *err)
-{
-    for (int i = 0; i < NOTE_TRIES; i++) {
-        int rc = queue_take_ownership(s->queue, err);
-        if (rc > 0) {
-            s->owner = true;
-            rc = leave_note(s, err);
-            return rc < 0 ? rc : 1;
-        }
-        _cleanup_(buf_fini) struct buf note;
-        buf_init(&note, NOTE_BYTES_MAX);
-        if (rc == 0) {
-            rc = queue_owner_read(s->queue, &note, err);
-        }
-        if (rc < 0 || (rc > 0 && note.n)) {
-            return rc < 0 ? rc : compare_note(s, note.p, err);
-        }
-        struct timespec pause = {.tv_nsec = 25 * 1000 * 1000};
-        nanosleep(&pause, NULL);
-    }
-    return err_set(err, ERR_TEMP, "could not use '%s': another process is starting on it",
-                   s->cli->data);
-}
-
-static void try_take_over(struct session *s)
-{
-    struct err err = {0};
-    if (s->owner || s->ticks % TAKE_OVER_EVERY) {
-        return;
-    }
-    int rc = queue_take_ownership(s->queue, &err);
-    if (rc == 0) {
-        return;
-    }
-    if (rc > 0) {
-        s->owner = true;
-        session_on_event(s, NULL,
-                         "the process that owned the data folder has ended; going on "
-                         "in its place");
-        rc = leave_note(s, &err);
-    }
-    rc = rc < 0 ? rc : start_roles(s, &err);
-    if (rc < 0) {
-        session_end(s, SESSION_FAILED, &err);
-    }
-}
-
-/* ---- submit ---- */
-
-static void session_on_line(void *ctx, uint64_t line, const char *why, const char *hint)
-{
-    struct session *s = CAST_CTX(session, ctx, SESSION_MAGIC);
-    if (++s->refused <= REFUSED_SHOWN) {
-        struct refused_line t = {
-            .label = s->conf.file->label, .line = line, .why = why, .remedy = hint};
-        progress_refused(s->conf.progress, &t);
-    }
-}
-
-static void session_on_submitted(void *ctx, const struct err *err)
-{
-    struct session *s = CAST_CTX(session, ctx, SESSION_MAGIC);
-    if (err) {
-        session_end(s, SESSION_FAILED, err);
-        return;
-    }
-    s->submitted = true;
-    infile_remove_copy(s->conf.file);
-    if (s->refused > REFUSED_SHOWN) {
-        fprintf(stderr, "%s: %llu more lines like these\n", s->conf.file->label,
-                (unsigned long long)(s->refused - REFUSED_SHOWN));
-    }
-    session_step(s);
-}
-
-static void fill_submit_conf(struct session *s)
-{
-    const struct options *o = s->cli->opt;
-    s->submitting = (struct submit_conf){
-        .queue = s->queue,
-        .loop = s->loop,
-        .path = s->conf.file->path,
-        .label = s->conf.file->label,
-        .dir = s->cli->data,
-        .team = o->team ? o->team : "default",
-        .feature = o->feature ? o->feature : "default",
-        .run = s->conf.file->run,
-        .first = o->first,
-        .max_line = (size_t)s->cli->set->cli.input_max_line,
-        .row = s->conf.row,
-        .on_line = session_on_line,
-        .on_done = session_on_submitted,
-        .ctx = s,
-    };
-}
-
-static int start_follow(struct session *s, const struct run_row *row, struct err *err)
-{
-    struct follow_conf conf = {
-        .queue = s->queue,
-        .team = s->submitting.team,
-        .feature = s->submitting.feature,
-        .run = s->submitting.run,
-        .results_from = row->results_from,
-        .spend_from = row->spend_from,
-        .on_result = s->conf.on_result,
-        .ctx = s->conf.ctx,
-    };
-    return follow_open(&s->follow, &conf, err);
-}
-
-/* What is asked now against what stands there, then the lines that are not queued yet. */
-static int start_run(struct session *s, struct err *err)
-{
-    enum run_match match;
-    fill_submit_conf(s);
-    int rc = submit_match(s->queue, &s->submitting, &match, &s->end->row, err);
-    if (rc >= 0 && match == RUN_FINISHED_SUBMIT) {
-        s->submitted = true;
-        infile_remove_copy(s->conf.file);
-    } else if (rc >= 0) {
-        rc = submit_start(&s->submit, &s->submitting, err);
-        s->end->row = s->submit ? *submit_row(s->submit) : s->conf.row;
-    }
-    if (rc >= 0) {
-        rc = start_follow(s, &s->end->row, err);
-    }
-    while (rc >= 0 && (rc = follow_step(s->follow, err)) > 0) {
-    }
-    s->done_at_start = rc >= 0 ? follow_status(s->follow)->results : 0;
-    return rc;
 }
 
 /* ---- is it over ---- */
@@ -415,7 +166,7 @@ static void update_row(struct session *s)
     }
 }
 
-static void session_step(struct session *s)
+void session_step(struct session *s)
 {
     struct err err = {0};
     struct worker_status w = {0};
@@ -455,13 +206,18 @@ static uint64_t at_provider(const struct lane_status *lane)
     return n;
 }
 
+static uint64_t jobs_of_file(const struct session *s)
+{
+    const struct submit_digest *d = s->conf.file ? &s->conf.file->digest : NULL;
+    return d ? d->lines - d->blank : 0;
+}
+
 static void show(struct session *s, const struct worker_status *w)
 {
     const struct follow_status *status = s->follow ? follow_status(s->follow) : NULL;
     int64_t now = loop_now_ms(s->loop);
     struct progress_view v = {
-        .jobs = run_jobs(&s->end->row),
-        .jobs_known = s->submitted,
+        .jobs = jobs_of_file(s),
         .done_at_start = s->done_at_start,
         .batches = at_provider(&w->lane),
         .waiting = s->scheduler ? scheduler_waiting(s->scheduler) : 0,
@@ -476,7 +232,6 @@ static void show(struct session *s, const struct worker_status *w)
         v.done = w->hits + w->joined + w->paid + w->failed + w->rejected + w->cancelled;
         v.failed = w->failed + w->rejected + w->cancelled;
         v.jobs = v.done + v.waiting + w->jobs;
-        v.jobs_known = true;
     }
     progress_show(s->conf.progress, now, &v);
 }
@@ -486,7 +241,9 @@ static void session_on_tick(void *ctx)
     struct session *s = CAST_CTX(session, ctx, SESSION_MAGIC);
     struct worker_status w = {0};
     s->ticks++;
-    try_take_over(s);
+    if (s->ticks % TAKE_OVER_EVERY == 0) {
+        session_try_take_over(s);
+    }
     if (s->worker) {
         worker_status(s->worker, &w);
         bool calm = w.idle &&
@@ -527,9 +284,9 @@ static int start_loop(struct session *s, struct err *err)
 
 static int start_all(struct session *s, struct err *err)
 {
-    int rc = take_or_join(s, err);
+    int rc = session_take_or_join(s, err);
     if (rc >= 0 && s->conf.file) {
-        rc = start_run(s, err);
+        rc = session_start_run(s, err);
         s->caught_up = true;
     }
     if (rc >= 0 && all_results(s)) {
@@ -538,7 +295,7 @@ static int start_all(struct session *s, struct err *err)
         return 0;
     }
     if (rc >= 0 && s->owner) {
-        rc = start_roles(s, err);
+        rc = session_start_roles(s, err);
     }
     if (rc >= 0 && !s->owner) {
         session_on_event(s, NULL,
@@ -590,7 +347,7 @@ int session_run(struct session *s, const struct session_conf *conf,
     }
     progress_clear(s->conf.progress);
     fill_end(s);
-    stop_roles(s);
+    session_stop_roles(s);
     queue_unwatch(s->queue, session_on_change, s);
     s->tick = loop_timer_destroy(s->tick);
     s->soon = loop_timer_destroy(s->soon);

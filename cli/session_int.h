@@ -1,0 +1,51 @@
+/*
+ * session_int.h - what the files of session.h share.
+ */
+#ifndef OFFPEAK_CLI_SESSION_INT_H
+#define OFFPEAK_CLI_SESSION_INT_H
+
+#include "cli/session.h"
+#include "core/loop.h"
+
+#define SESSION_MAGIC 0x53455353u /* SESS */
+
+struct session {
+    uint32_t magic;
+    const struct cli *cli;
+    struct loop *loop;
+    struct queue *queue;
+    struct session_conf conf;
+    struct session_end *end;
+
+    bool owner;
+    struct http *http;
+    struct scheduler *scheduler;
+    struct worker *worker;
+    struct submit *submit;
+    struct follow *follow;
+    struct loop_timer *tick, *soon;
+
+    struct submit_conf submitting;
+    bool submitted, caught_up, over;
+    unsigned ticks, calm;
+    int64_t started_ms, all_done_ms; /* loop time; all_done_ms 0: not yet */
+    uint64_t done_at_start, refused;
+};
+
+/* Ends the loop; the first reason counts. `err` may be NULL. */
+void session_end(struct session *s, enum session_over over, const struct err *err);
+void session_on_stop(void *ctx, const struct err *err);
+void session_on_event(void *ctx, const char *subject, const char *text);
+void session_step(
+    struct session *s); /* looks where the run stands, and whether it is over */
+
+/* session_start.c */
+int session_start_roles(struct session *s, struct err *err);
+void session_stop_roles(struct session *s);
+/* 1 the folder is ours now, 0 somebody else works there, for the same account. */
+int session_take_or_join(struct session *s, struct err *err);
+void session_try_take_over(struct session *s);
+/* What is asked now against what stands in the folder, then the lines that are not queued. */
+int session_start_run(struct session *s, struct err *err);
+
+#endif

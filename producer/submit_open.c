@@ -1,0 +1,194 @@
+/* What is known of a run before its first line is queued (submit.h). */
+#include "producer/submit.h"
+
+#include "core/queue.h"
+#include "producer/input.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- the file ---- */
+
+static void make_digest(struct input *in, struct submit_digest *ret)
+{
+    hash_hex(input_digest(in), ret->hex);
+    ret->lines = input_lines(in);
+    ret->blank = input_blank(in);
+    ret->bytes = input_bytes(in);
+}
+
+int submit_digest(const char *path, const char *label, uint64_t first,
+                  struct submit_digest *ret, struct err *err)
+{
+    struct input_conf conf = {.path = path, .label = label, .first = first};
+    struct input *in = NULL;
+    int rc = input_open(&in, &conf, err);
+    struct input_line line;
+    while (rc >= 0 && (rc = input_next(in, &line, err)) > 0) {
+    }
+    if (rc == 0) {
+        make_digest(in, ret);
+        if (ret->lines == ret->blank) {
+            rc = err_set(err, ERR_INPUT, "could not read '%s': it holds no lines", label);
+            err_hint(err,
+                     "write one OpenAI batch line a job; see schemas/job-line.v1.json");
+        }
+    }
+    input_close(in);
+    return rc;
+}
+
+static int copy_all(int from, int to, const char *path, struct err *err)
+{
+    _cleanup_(attr_freep) char *chunk = malloc(INPUT_CHUNK);
+    if (!chunk) {
+        return err_set(err, ERR_FAIL, "could not copy standard input: no memory");
+    }
+    for (;;) {
+        ssize_t n = read(from, chunk, INPUT_CHUNK);
+        if (n == 0) {
+            return 0;
+        }
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0) {
+            return err_set(err, ERR_INPUT, "could not read standard input: %s",
+                           strerror(errno));
+        }
+        for (ssize_t at = 0; at < n;) {
+            ssize_t wrote = write(to, chunk + at, (size_t)(n - at));
+            if (wrote < 0 && errno != EINTR) {
+                err_set(err, ERR_FAIL, "could not copy standard input to '%s': %s", path,
+                        strerror(errno));
+                err_hint(err, "make room there, or name another folder with --data");
+                return -ERR_FAIL;
+            }
+            at += MAX_OF(wrote, 0);
+        }
+    }
+}
+
+int submit_copy_stdin(int fd, const char *dir, struct buf *ret, struct err *err)
+{
+    buf_addf(ret, "%s/input", dir);
+    if (ret->failed || (mkdir(ret->p, 0700) && errno != EEXIST)) {
+        return err_set(err, ERR_FAIL, "could not create '%s/input': %s", dir,
+                       strerror(errno));
+    }
+    buf_adds(ret, "/stdin-XXXXXX");
+    int to = ret->failed ? -1 : mkostemp(ret->p, O_CLOEXEC);
+    if (to < 0) {
+        return err_set(err, ERR_FAIL, "could not create a file in '%s/input': %s", dir,
+                       strerror(errno));
+    }
+    int rc = copy_all(fd, to, ret->p, err);
+    if (close(to) && rc == 0) {
+        rc = err_set(err, ERR_FAIL, "could not copy standard input to '%s': %s", ret->p,
+                     strerror(errno));
+    }
+    if (rc < 0) {
+        unlink(ret->p);
+    }
+    return rc;
+}
+
+/* ---- what stands in `runs` ---- */
+
+static int differs(const char *run, const char *what, const char *was, const char *is,
+                   struct err *err)
+{
+    err_set(err, ERR_USAGE, "could not continue run '%s': its %s was %s, now it is %s",
+            run, what, was, is);
+    err_hint(err, "use --run NEW for a new run");
+    return -ERR_USAGE;
+}
+
+static int compare_row(const struct submit_conf *c, const struct run_row *row,
+                       struct err *err)
+{
+    if (strcmp(row->endpoint, c->row.endpoint)) {
+        return differs(c->run, "endpoint", row->endpoint, c->row.endpoint, err);
+    }
+    if (strcmp(row->digest, c->row.digest)) {
+        char was[320], is[320];
+        snprintf(was, sizeof(was), "'%s' with SHA-256 %.8s", row->source, row->digest);
+        snprintf(is, sizeof(is), "'%s' with SHA-256 %.8s", c->label, c->row.digest);
+        return differs(c->run, "input", was, is, err);
+    }
+    return 0;
+}
+
+/* Is this run id taken by another queue: its key ends in "/run". */
+static int check_table(struct queue_cursor *cur, const char *table,
+                       const struct submit_conf *c, struct err *err)
+{
+    const char *team = strchr(table, '.') + 1;
+    struct queue_msg msg;
+    int rc = queue_read_table(cur, table, SPAN_NONE);
+    while (rc >= 0 && (rc = queue_read(cur, &msg, err)) > 0) {
+        const char *slash = memchr(msg.key.p, '/', msg.key.n);
+        size_t n = slash ? (size_t)(slash - msg.key.p) : 0;
+        if (!slash || !span_is(span_of(slash + 1, msg.key.n - n - 1), c->run)) {
+            continue;
+        }
+        struct span feature = span_of(msg.key.p, n);
+        if (strcmp(team, c->team) || !span_is(feature, c->feature)) {
+            char was[160], is[160];
+            snprintf(was, sizeof(was), "'%s/%.*s'", team, (int)n, msg.key.p);
+            snprintf(is, sizeof(is), "'%s/%s'", c->team, c->feature);
+            return differs(c->run, "team/feature", was, is, err);
+        }
+    }
+    return rc;
+}
+
+static int check_other_queues(struct queue_cursor *cur, const struct submit_conf *c,
+                              struct err *err)
+{
+    char table[QUEUE_NAME_MAX] = "";
+    char next[QUEUE_NAME_MAX];
+    int rc;
+    while ((rc = queue_tables(cur, "runs.", table, next, err)) > 0) {
+        memcpy(table, next, sizeof(table));
+        rc = check_table(cur, table, c, err);
+        if (rc < 0) {
+            return rc;
+        }
+    }
+    return rc;
+}
+
+int submit_match(struct queue *q, const struct submit_conf *conf, enum run_match *ret,
+                 struct run_row *ret_row, struct err *err)
+{
+    char key[QUEUE_KEY_MAX], table[QUEUE_NAME_MAX];
+    run_key(conf->feature, conf->run, key);
+    table_runs(conf->team, table);
+    struct queue_cursor *cur = NULL;
+    struct queue_msg msg;
+    struct run_row row;
+    int rc = queue_cursor_open(q, &cur, err);
+    if (rc >= 0) {
+        rc = check_other_queues(cur, conf, err);
+    }
+    if (rc >= 0) {
+        rc = queue_table_get(cur, table, span_str(key), &msg, err);
+    }
+    if (rc > 0) {
+        rc = run_row_decode(msg.value, &row, err);
+        rc = rc < 0 ? rc : compare_row(conf, &row, err);
+        if (rc >= 0) {
+            *ret = row.complete ? RUN_FINISHED_SUBMIT : RUN_CONTINUES;
+            *ret_row = row;
+        }
+    } else if (rc == 0) {
+        *ret = RUN_NEW;
+    }
+    queue_cursor_close(cur);
+    return rc < 0 ? rc : 0;
+}
