@@ -13,7 +13,9 @@ struct intake {
     struct loop_timer *again; /* more is waiting than one turn takes */
     struct repeats *repeats;
     uint64_t repeated;
-    bool started, failed, dry;
+    bool started, failed;
+    bool dry;   /* the feed had nothing more when it was asked last */
+    bool woken; /* and since then something may have come */
 
     /* Until the end that `ready` had at the start, what was acknowledged is read beside the
      * feed: it decides what is a repeat. */
@@ -160,6 +162,7 @@ static void pull(void *ctx)
     if (!in->started || in->failed) {
         return;
     }
+    in->woken = in->dry = false;
     for (; taken < INTAKE_STEP && has_room(in); taken++) {
         struct queue_msg msg;
         int rc = queue_next(in->conf.feed, &msg, &err);
@@ -187,7 +190,7 @@ static void pull(void *ctx)
 void intake_wake(struct intake *in)
 {
     if (in->started && !in->failed) {
-        in->dry = false;
+        in->woken = true;
         loop_timer_start(in->again, 0);
     }
 }
@@ -236,7 +239,12 @@ int intake_create(struct intake **ret, const struct intake_conf *conf, struct er
 
 bool intake_idle(const struct intake *in)
 {
-    return in->started && in->dry;
+    return in->started && in->dry && !in->woken;
+}
+
+bool intake_dry(const struct intake *in)
+{
+    return in->dry;
 }
 
 uint64_t intake_repeats(const struct intake *in)

@@ -35,7 +35,10 @@ struct intake_conf {
 
 int intake_create(struct intake **ret, const struct intake_conf *conf, struct err *err);
 int intake_start(struct intake *in, struct err *err);
-void intake_wake(struct intake *in);       /* no effect before intake_start */
+void intake_wake(struct intake *in); /* no effect before intake_start */
+/* The feed had nothing more when it was asked last. */
+bool intake_dry(const struct intake *in);
+/* ... and nothing can have come since. */
 bool intake_idle(const struct intake *in); /* started, and the feed had nothing more */
 uint64_t intake_repeats(const struct intake *in);
 struct intake *intake_destroy(struct intake *in);

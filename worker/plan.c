@@ -203,6 +203,15 @@ int plan_flush(struct plan *p, struct err *err)
     return rc;
 }
 
+void plan_hurry(struct plan *p)
+{
+    int64_t latest = loop_now_ms(p->conf.loop) - p->conf.linger_ms + PLAN_HURRY_MS;
+    for (uint32_t i = 0; i < p->rows_n; i++) {
+        p->rows[i].first_ms = MIN_OF(p->rows[i].first_ms, latest);
+    }
+    arm(p);
+}
+
 static void on_linger(void *ctx)
 {
     struct plan *p = ctx;

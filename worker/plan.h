@@ -22,6 +22,7 @@
 #include "worker/call.h"
 
 #define PLAN_LINE_OVERHEAD 160 /* bytes of a batch line around its body */
+#define PLAN_HURRY_MS      500
 
 struct loop;
 struct plan;
@@ -53,6 +54,9 @@ int plan_create(struct plan **ret, const struct plan_conf *conf, struct err *err
 int plan_add(struct plan *p, struct call *c, struct err *err);
 /* Nothing more is coming soon: everything gathered goes out. */
 int plan_flush(struct plan *p, struct err *err);
+/* Nobody else is on the way: what is gathered waits PLAN_HURRY_MS more at most, for calls that
+ * are given back together. */
+void plan_hurry(struct plan *p);
 bool plan_empty(const struct plan *p);
 struct plan *plan_destroy(struct plan *p);
 

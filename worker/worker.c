@@ -67,6 +67,8 @@ static void on_replan(void *ctx, struct call *c)
     c->batch = NULL;
     if (plan_add(w->plan, c, &err) < 0) {
         on_stop(w, &err);
+    } else if (intake_dry(w->intake)) {
+        plan_hurry(w->plan);
     }
 }
 

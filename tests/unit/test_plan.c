@@ -219,6 +219,19 @@ static void test_what_is_not_full_goes_after_the_linger(void **state)
     assert_true(plan_empty(w->plan));
 }
 
+static void test_in_a_hurry_what_is_gathered_goes_soon(void **state)
+{
+    struct world *w = *state;
+    given_limits(w, 100, 100000, 0);
+    add(w, "m", "a", 0);
+    plan_hurry(w->plan);
+    add(w, "m", "a", 1);
+    assert_int_equal(w->batches_n, 0);
+    loop_run(w->loop);
+    assert_batch(w, 0, 2, 0, 1);
+    assert_int_equal(w->batches[0].after_ms, PLAN_HURRY_MS);
+}
+
 static void test_a_flush_sends_everything(void **state)
 {
     struct world *w = *state;
@@ -302,6 +315,7 @@ int main(void)
         TEST(test_a_call_above_every_limit_goes_alone),
         TEST(test_a_full_batch_goes_at_once),
         TEST(test_what_is_not_full_goes_after_the_linger),
+        TEST(test_in_a_hurry_what_is_gathered_goes_soon),
         TEST(test_a_flush_sends_everything),
         TEST(test_models_never_share_a_batch),
         TEST(test_what_overflows_a_full_batch_gathers_on),
