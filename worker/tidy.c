@@ -14,7 +14,7 @@ static const struct phase {
     bool quiet; /* only while settle has nothing under way that it would meet */
 } phases[] = {
     {tidy_ready, false}, {tidy_results, false}, {tidy_dead, false},
-    {tidy_runs, true},   {tidy_marks, true},    {tidy_answers, true},
+    {tidy_marks, true},  {tidy_runs, true},     {tidy_answers, true},
 };
 
 static void first_done(struct tidy *t)

@@ -6,7 +6,7 @@
  *   ready            below its low water and older than `retain`; in the same commit
  *   jobs.*           what those records refer to, and what stands below
  *   results.* dead.* older than `results.keep`
- *   runs.* marks     the same, of queues in which nothing waits or is under way
+ *   marks, runs.*    the same, when no line or call of the run waits or is under way
  *   answers          past their time; then the oldest, down to `cache.max_bytes`
  *
  * A step reads or drops a bounded number of records, one commit is in flight at a time, and the

@@ -60,8 +60,8 @@ int tidy_runs(struct tidy *t, struct queue_tx *tx, struct err *err);
 int tidy_marks(struct tidy *t, struct queue_tx *tx, struct err *err);
 int tidy_answers(struct tidy *t, struct queue_tx *tx, struct err *err);
 
-/* 1 when nothing is unacknowledged in the topic; true of one that does not exist. */
-int tidy_drained(struct tidy *t, const char *topic, struct err *err);
+/* 1 when the oldest unacknowledged record of the topic was there at `since_ms` already. */
+int tidy_waits(struct tidy *t, const char *topic, int64_t since_ms, struct err *err);
 int tidy_low(struct tidy *t, const char *topic, uint64_t *ret, struct err *err);
 
 #endif

@@ -31,43 +31,88 @@ static int walk_some(struct tidy *t, row_fn judge, struct queue_tx *tx, struct e
     return 1;
 }
 
-/* Rows of a finished past: old, and nothing of their queue waits or is under way. */
-static int is_past(struct tidy *t, const struct queue_msg *row, const char *topic,
-                   struct err *err)
+/* The parts of a key, split at its slashes; -1 when there are fewer or one is too long. */
+struct parts {
+    char v[3][QUEUE_NAME_MAX];
+};
+
+static int split_key(struct span key, int want, struct parts *ret)
 {
-    if (row->time_ms >= t->wall_ms - t->conf.results_keep_ms) {
-        return 0;
+    const char *p = key.p, *end = key.p + key.n;
+    for (int i = 0; i < want; i++) {
+        const char *slash = memchr(p, '/', (size_t)(end - p));
+        size_t n = (size_t)((slash ? slash : end) - p);
+        if (n == 0 || n >= QUEUE_NAME_MAX || (!slash && i + 1 < want)) {
+            return -1;
+        }
+        memcpy(ret->v[i], p, n);
+        ret->v[i][n] = '\0';
+        p += n + (slash != NULL);
     }
-    int rc = tidy_drained(t, TOPIC_READY, err);
-    return rc > 0 ? tidy_drained(t, topic, err) : rc;
+    return 0;
 }
 
-/* runs.<team>, key feature/run[/cancel] */
-static int judge_run(struct tidy *t, const struct queue_msg *row, struct err *err)
+static bool is_old(const struct tidy *t, const struct queue_msg *row)
 {
-    const char *slash = memchr(row->key.p, '/', row->key.n);
-    const char *team = strchr(row->at.topic, '.');
-    char feature[FEATURE_MAX + 1], topic[QUEUE_NAME_MAX];
-    size_t n = slash ? (size_t)(slash - row->key.p) : 0;
-    if (!team || n == 0 || n > FEATURE_MAX) {
-        return 0;
-    }
-    snprintf(feature, sizeof(feature), "%.*s", (int)n, row->key.p);
-    topic_jobs(team + 1, feature, topic);
-    return is_past(t, row, topic, err);
+    return row->time_ms < t->wall_ms - t->conf.results_keep_ms;
 }
 
-/* marks, key topic/partition/run/attempt */
+/* A mark is written with the last release of its run. So all of them are settled when what
+ * `ready` still waits for is younger; and it may be forgotten when no line of the run waits
+ * and none has come since. Key: topic/partition/run/attempt. */
 static int judge_mark(struct tidy *t, const struct queue_msg *row, struct err *err)
 {
-    const char *slash = memchr(row->key.p, '/', row->key.n);
-    char topic[QUEUE_NAME_MAX];
-    size_t n = slash ? (size_t)(slash - row->key.p) : 0;
-    if (n == 0 || n >= sizeof(topic)) {
+    char team[TEAM_MAX + 1], feature[FEATURE_MAX + 1];
+    char table[QUEUE_NAME_MAX], key[QUEUE_KEY_MAX];
+    struct queue_msg run;
+    struct parts of;
+    if (!is_old(t, row) || split_key(row->key, 3, &of) < 0 ||
+        topic_jobs_parse(of.v[0], team, feature) < 0) {
         return 0;
     }
-    snprintf(topic, sizeof(topic), "%.*s", (int)n, row->key.p);
-    return is_past(t, row, topic, err);
+    table_runs(team, table);
+    run_key(feature, of.v[2], key);
+    int rc = queue_table_get(t->look, table, span_str(key), &run, err);
+    if (rc < 0 || (rc > 0 && !is_old(t, &run))) {
+        return rc < 0 ? rc : 0;
+    }
+    rc = tidy_waits(t, TOPIC_READY, row->time_ms, err);
+    if (rc == 0) {
+        rc = tidy_waits(t, of.v[0], row->time_ms, err);
+    }
+    return rc < 0 ? rc : !rc;
+}
+
+static int has_mark(struct tidy *t, const char *topic, const char *run, struct err *err)
+{
+    char prefix[QUEUE_KEY_MAX];
+    struct queue_msg mark;
+    int n = snprintf(prefix, sizeof(prefix), "%s/0/%s/", topic, run);
+    if (n < 0 || (size_t)n >= sizeof(prefix)) {
+        return 1; /* not a key of ours: leave it alone */
+    }
+    queue_read_table(t->look, TABLE_MARKS, span_str(prefix));
+    int rc = queue_read(t->look, &mark, err);
+    return rc <= 0 ? rc
+                   : mark.key.n > (size_t)n && memcmp(mark.key.p, prefix, (size_t)n) == 0;
+}
+
+/* A run's row is written with its last line, and goes after its marks. Key: feature/run, or
+ * feature/run/cancel. */
+static int judge_run(struct tidy *t, const struct queue_msg *row, struct err *err)
+{
+    const char *team = strchr(row->at.topic, '.');
+    char topic[QUEUE_NAME_MAX];
+    struct parts of;
+    if (!team || !is_old(t, row) || split_key(row->key, 2, &of) < 0) {
+        return 0;
+    }
+    topic_jobs(team + 1, of.v[0], topic);
+    int rc = tidy_waits(t, topic, row->time_ms, err);
+    if (rc == 0) {
+        rc = has_mark(t, topic, of.v[1], err);
+    }
+    return rc < 0 ? rc : !rc;
 }
 
 static int judge_answer(struct tidy *t, const struct queue_msg *row, struct err *err)

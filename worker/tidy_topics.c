@@ -34,16 +34,21 @@ int tidy_low(struct tidy *t, const char *topic, uint64_t *ret, struct err *err)
     return 0;
 }
 
-/* Nothing unacknowledged in the topic; true of one that does not exist. */
-int tidy_drained(struct tidy *t, const char *topic, struct err *err)
+int tidy_waits(struct tidy *t, const char *topic, int64_t since_ms, struct err *err)
 {
-    uint64_t first = 0, end = 0, low = 0;
+    struct queue_at at = {.partition = 0};
+    struct queue_msg msg;
+    uint64_t first = 0, end = 0;
     int rc = queue_bounds(t->look, topic, 0, &first, &end, err);
-    if (rc <= 0) {
-        return rc < 0 ? rc : 1;
+    if (rc <= 0 || (rc = tidy_low(t, topic, &at.offset, err)) < 0) {
+        return rc;
     }
-    rc = tidy_low(t, topic, &low, err);
-    return rc < 0 ? rc : low >= end;
+    if (at.offset >= end) {
+        return 0;
+    }
+    snprintf(at.topic, sizeof(at.topic), "%s", topic);
+    rc = queue_fetch(t->look, &at, &msg, err);
+    return rc <= 0 ? rc : msg.time_ms <= since_ms;
 }
 
 /* ---- ready, and the jobs it refers to ---- */

@@ -129,16 +129,22 @@ static void test_a_job_under_way_keeps_its_record_however_old(void **state)
     assert_int_equal(count_records(n, "jobs.shop.tags"), 0);
 }
 
-static void test_a_job_that_was_never_released_stays(void **state)
+/* A job that waits in its queue. */
+static void submit_only(struct night *n)
 {
-    struct night *n = *state;
     struct err err = {0};
     struct queue_tx *tx = NULL;
     uint64_t commit;
-    ask_and_answer(n, "lamp");
     assert_int_equal(queue_begin(n->queue, &tx), 0);
     queue_put(tx, "jobs.shop.tags", SPAN_NONE, SPAN_NONE, SPAN_LIT("{}"), &err);
     assert_true(queue_commit_wait(tx, &commit, &err) >= 0);
+}
+
+static void test_a_job_that_was_never_released_stays(void **state)
+{
+    struct night *n = *state;
+    ask_and_answer(n, "lamp");
+    submit_only(n);
     later(n, 2 * HOUR_MS);
     tidy_once(n, an_hour);
     assert_int_equal(count_records(n, "jobs.shop.tags"), 1);
@@ -199,6 +205,45 @@ static void test_a_finished_runs_rows_go_when_they_are_old(void **state)
     assert_false(has_row(n, "runs.shop", "tags/monday/cancel"));
     assert_false(has_row(n, TABLE_MARKS, "jobs.shop.tags/0/monday/1"));
     assert_true(has_row(n, "runs.shop", "tags/tuesday"));
+}
+
+static void test_a_run_with_jobs_in_its_queue_keeps_its_rows(void **state)
+{
+    struct night *n = *state;
+    submit_only(n);
+    put_row(n, "runs.shop", "tags/monday");
+    later(n, 2 * HOUR_MS);
+    tidy_once(n, an_hour);
+    assert_true(has_row(n, "runs.shop", "tags/monday"));
+}
+
+static void test_tonights_jobs_do_not_keep_last_nights_rows(void **state)
+{
+    struct night *n = *state;
+    ask_and_answer(n, "lamp");
+    put_row(n, "runs.shop", "tags/monday");
+    put_row(n, TABLE_MARKS, "jobs.shop.tags/0/monday/1");
+    later(n, 2 * HOUR_MS);
+    release_job(n, &(struct asked){.question = "vase", .run = "tuesday"});
+    submit_only(n);
+    put_row(n, "runs.shop", "tags/tuesday");
+    put_row(n, TABLE_MARKS, "jobs.shop.tags/0/tuesday/1");
+    tidy_once(n, an_hour);
+    assert_false(has_row(n, "runs.shop", "tags/monday"));
+    assert_false(has_row(n, TABLE_MARKS, "jobs.shop.tags/0/monday/1"));
+    assert_true(has_row(n, "runs.shop", "tags/tuesday"));
+    assert_true(has_row(n, TABLE_MARKS, "jobs.shop.tags/0/tuesday/1"));
+}
+
+static void test_a_run_that_gets_more_lines_keeps_its_mark(void **state)
+{
+    struct night *n = *state;
+    ask_and_answer(n, "lamp");
+    put_row(n, TABLE_MARKS, "jobs.shop.tags/0/monday/1");
+    later(n, 2 * HOUR_MS);
+    put_row(n, "runs.shop", "tags/monday");
+    tidy_once(n, an_hour);
+    assert_true(has_row(n, TABLE_MARKS, "jobs.shop.tags/0/monday/1"));
 }
 
 static void test_a_run_with_jobs_under_way_keeps_its_rows(void **state)
@@ -291,6 +336,9 @@ int main(void)
         TEST(test_a_job_that_was_never_released_stays),
         TEST(test_a_thousand_records_go_in_steps),
         TEST(test_a_finished_runs_rows_go_when_they_are_old),
+        TEST(test_a_run_with_jobs_in_its_queue_keeps_its_rows),
+        TEST(test_tonights_jobs_do_not_keep_last_nights_rows),
+        TEST(test_a_run_that_gets_more_lines_keeps_its_mark),
         TEST(test_a_run_with_jobs_under_way_keeps_its_rows),
         TEST(test_answers_whose_time_is_over_are_deleted),
         TEST(test_above_the_bound_the_oldest_answers_go),
