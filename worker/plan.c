@@ -194,9 +194,9 @@ int plan_add(struct plan *p, struct call *c, struct err *err)
 int plan_flush(struct plan *p, struct err *err)
 {
     int rc = 0;
-    for (uint16_t i = 0; i < p->rows_n && rc >= 0; i++) {
+    for (uint32_t i = 0; i < p->rows_n && rc >= 0; i++) {
         if (p->rows[i].n) {
-            rc = seal(p, i, false, err);
+            rc = seal(p, (uint16_t)i, false, err);
         }
     }
     arm(p);
@@ -217,9 +217,9 @@ static void on_linger(void *ctx)
     struct plan *p = ctx;
     struct err err = {0};
     int64_t before = loop_now_ms(p->conf.loop) - p->conf.linger_ms;
-    for (uint16_t i = 0; i < p->rows_n; i++) {
+    for (uint32_t i = 0; i < p->rows_n; i++) {
         if (p->rows[i].n && p->rows[i].first_ms <= before &&
-            seal(p, i, false, &err) < 0) {
+            seal(p, (uint16_t)i, false, &err) < 0) {
             p->conf.on_failed(p->conf.ctx, &err);
             return;
         }
