@@ -324,6 +324,9 @@ void lane_settle(struct lane_batch *l, struct batch *b)
         lane_fail(l, &err);
         return;
     }
+    if (b->count[FATE_AGAIN] == 0) {
+        spool_remove(l->conf.dir, b->id); /* a crash now finds every member ended */
+    }
     FAILPOINT("settled.before");
     lane_commit(l, b, tx, finish);
 }

@@ -205,6 +205,18 @@ void lane_ask_again(struct lane_batch *l, struct batch *b, const struct http_res
 
 /* ---- commits ---- */
 
+/* What people want to know of a batch's way; what goes wrong is told where it does. */
+static void tell(const struct lane_batch *l, const struct batch *b)
+{
+    if (b->state == BATCH_JOURNALED && b->go == 1) {
+        lane_event(l, b, "%u calls of '%s'", b->n, b->model);
+    } else if (b->state == BATCH_SUBMITTED) {
+        lane_event(l, b, "submitted, the provider calls it '%s'", b->remote);
+    } else if (b->state == BATCH_FETCHED) {
+        lane_event(l, b, "results fetched");
+    }
+}
+
 static void on_commit(void *ctx, uint64_t commit, const struct err *failure)
 {
     struct lane_op *op = ctx;
@@ -224,6 +236,7 @@ static void on_commit(void *ctx, uint64_t commit, const struct err *failure)
             failure = &err;
         } else {
             FAILPOINT(batch_rules[to].point);
+            tell(l, b);
         }
     }
     if (failure) {
