@@ -106,15 +106,6 @@ static inline void put_be64(uint8_t *p, uint64_t v)
     }
 }
 
-static inline uint64_t get_be64(const uint8_t *p)
-{
-    uint64_t v = 0;
-    for (int i = 0; i < 8; i++) {
-        v = v << 8 | p[i];
-    }
-    return v;
-}
-
 /* ---- the mapped file (queue_lmdb_map.c) ---- */
 
 int store_map_init(struct store *s);
@@ -306,7 +297,7 @@ enum read_mode { READ_NONE, READ_TOPIC, READ_TABLE };
 struct queue_cursor {
     struct queue *q;
     MDB_txn *txn;
-    MDB_cursor *log, *rows;
+    MDB_cursor *rows;
     struct buf buf; /* of the message returned last */
     enum read_mode mode;
     char name[QUEUE_NAME_MAX];
@@ -319,9 +310,9 @@ struct queue_cursor {
 int read_begin(struct queue_cursor *c, struct err *err);
 void read_end(struct queue_cursor *c);
 int read_error(const struct queue_cursor *c, int rc, struct err *err);
-/* Copies record `data` of `topic` out, references resolved. 1 or an error. */
-int read_log_record(struct queue_cursor *c, const struct queue_at *at, uint32_t topic_id,
-                    MDB_val data, struct queue_msg *ret, struct err *err);
+/* Copies out a record between `first` and `next`, references resolved. 1 or an error. */
+int read_log_record(struct queue_cursor *c, const struct queue_at *at,
+                    const struct topic_row *row, struct queue_msg *ret, struct err *err);
 
 /* ---- feeding (queue_lmdb_feed.c) ---- */
 

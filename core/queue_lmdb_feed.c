@@ -194,7 +194,6 @@ static int topic_next(struct queue_feed *f, struct feed_topic *t, struct queue_m
     MDB_txn *txn = f->cursor->txn;
     struct queue_at at = {.offset = 0};
     struct topic_row row;
-    uint8_t key[LOG_KEY_BYTES];
     int rc = store_topic(s, txn, t->name, &row);
     if (rc == 0) {
         rc = ack_skip(s, txn, &row, t->next, &at.offset);
@@ -207,14 +206,8 @@ static int topic_next(struct queue_feed *f, struct feed_topic *t, struct queue_m
         t->dry_txn = mdb_txn_id(txn);
         return 0;
     }
-    log_key(row.id, at.offset, key);
-    MDB_val k = val_of(key, sizeof(key)), v;
-    rc = mdb_get(txn, s->log, &k, &v);
-    if (rc) { /* an unacked record is never trimmed */
-        return read_error(f->cursor, rc == MDB_NOTFOUND ? MDB_CORRUPTED : rc, err);
-    }
     memcpy(at.topic, t->name, sizeof(at.topic));
-    int r = read_log_record(f->cursor, &at, row.id, v, ret, err);
+    int r = read_log_record(f->cursor, &at, &row, ret, err);
     if (r > 0) {
         t->next = at.offset + 1;
     }

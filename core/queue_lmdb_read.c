@@ -14,30 +14,11 @@ int read_error(const struct queue_cursor *c, int rc, struct err *err)
     return store_error(c->q->dir, "read", rc, err);
 }
 
-static int renew_scans(struct queue_cursor *c)
-{
-    const struct store *s = &c->q->store;
-    if (c->log) {
-        int rc = mdb_cursor_renew(c->txn, c->log);
-        return rc ? rc : mdb_cursor_renew(c->txn, c->rows);
-    }
-    int rc = mdb_cursor_open(c->txn, s->log, &c->log);
-    return rc ? rc : mdb_cursor_open(c->txn, s->rows, &c->rows);
-}
-
 int read_begin(struct queue_cursor *c, struct err *err)
 {
     int rc = c->txn ? mdb_txn_renew(c->txn)
                     : mdb_txn_begin(c->q->store.env, NULL, MDB_RDONLY, &c->txn);
-    if (rc) {
-        return read_error(c, rc, err);
-    }
-    rc = renew_scans(c);
-    if (rc == 0) {
-        return 0;
-    }
-    read_end(c);
-    return read_error(c, rc, err);
+    return rc ? read_error(c, rc, err) : 0;
 }
 
 void read_end(struct queue_cursor *c)
@@ -62,9 +43,6 @@ struct queue_cursor *queue_cursor_close(struct queue_cursor *c)
 {
     if (!c) {
         return NULL;
-    }
-    if (c->log) {
-        mdb_cursor_close(c->log);
     }
     if (c->rows) {
         mdb_cursor_close(c->rows);
@@ -166,13 +144,18 @@ static int copy_out(struct queue_cursor *c, const struct queue_at *at,
     return 1;
 }
 
-int read_log_record(struct queue_cursor *c, const struct queue_at *at, uint32_t topic_id,
-                    MDB_val data, struct queue_msg *ret, struct err *err)
+int read_log_record(struct queue_cursor *c, const struct queue_at *at,
+                    const struct topic_row *row, struct queue_msg *ret, struct err *err)
 {
-    uint8_t key[LOG_KEY_BYTES];
-    log_key(topic_id, at->offset, key);
+    uint8_t key[LOG_KEY_BYTES] = {0};
+    log_key(row->id, at->offset, key);
     const struct rec_place place = log_place(&c->q->store, key);
-    return copy_out(c, at, &place, data, ret, err);
+    MDB_val k = val_of(key, sizeof(key)), v;
+    int rc = mdb_get(c->txn, c->q->store.log, &k, &v);
+    if (rc == MDB_NOTFOUND) {
+        return damaged(c, at, "it is missing", err);
+    }
+    return rc ? read_error(c, rc, err) : copy_out(c, at, &place, v, ret, err);
 }
 
 /* ---- from a position on ---- */
@@ -215,27 +198,27 @@ static int next_record(struct queue_cursor *c, struct queue_msg *ret, struct err
 {
     struct queue_at at = {.offset = 0};
     struct topic_row row;
-    uint8_t key[LOG_KEY_BYTES];
     int rc = store_topic(&c->q->store, c->txn, c->name, &row);
     if (rc) {
         return rc == MDB_NOTFOUND ? 0 : read_error(c, rc, err);
     }
-    log_key(row.id, MAX_OF(c->offset, row.first), key);
-    MDB_val k = val_of(key, sizeof(key)), v;
-    rc = mdb_cursor_get(c->log, &k, &v, MDB_SET_RANGE);
-    if (rc) {
-        return rc == MDB_NOTFOUND ? 0 : read_error(c, rc, err);
+    at.offset = MAX_OF(c->offset, row.first);
+    if (at.offset >= row.next) {
+        return 0;
     }
-    if (k.mv_size != sizeof(key) || memcmp(k.mv_data, key, 8) != 0) {
-        return 0; /* the next topic begins */
-    }
-    at.offset = get_be64((const uint8_t *)k.mv_data + 8);
     memcpy(at.topic, c->name, sizeof(at.topic));
-    int r = read_log_record(c, &at, row.id, v, ret, err);
+    int r = read_log_record(c, &at, &row, ret, err);
     if (r > 0) {
         c->offset = at.offset + 1;
     }
     return r;
+}
+
+static int seek_row(struct queue_cursor *c, MDB_val *k, MDB_val *v)
+{
+    int rc = c->rows ? mdb_cursor_renew(c->txn, c->rows)
+                     : mdb_cursor_open(c->txn, c->q->store.rows, &c->rows);
+    return rc ? rc : mdb_cursor_get(c->rows, k, v, MDB_SET_RANGE);
 }
 
 static int next_row(struct queue_cursor *c, struct queue_msg *ret, struct err *err)
@@ -249,7 +232,7 @@ static int next_row(struct queue_cursor *c, struct queue_msg *ret, struct err *e
     }
     size_t n = rows_key(id, span_of(c->row, c->row_bytes), key);
     MDB_val k = val_of(key, n), v;
-    rc = mdb_cursor_get(c->rows, &k, &v, MDB_SET_RANGE);
+    rc = seek_row(c, &k, &v);
     if (rc == 0 && c->past_row && k.mv_size == n && memcmp(k.mv_data, key, n) == 0) {
         rc = mdb_cursor_get(c->rows, &k, &v, MDB_NEXT);
     }
@@ -287,17 +270,14 @@ static int fetch(struct queue_cursor *c, const struct queue_at *at, struct queue
                  struct err *err)
 {
     struct topic_row row;
-    uint8_t key[LOG_KEY_BYTES] = {0};
-    MDB_val k = val_of(key, sizeof(key)), v;
     int rc = store_topic(&c->q->store, c->txn, at->topic, &row);
-    if (rc == 0) {
-        log_key(row.id, at->offset, key);
-        rc = mdb_get(c->txn, c->q->store.log, &k, &v);
-    }
     if (rc) {
         return rc == MDB_NOTFOUND ? 0 : read_error(c, rc, err);
     }
-    return read_log_record(c, at, row.id, v, ret, err);
+    if (at->offset < row.first || at->offset >= row.next) {
+        return 0;
+    }
+    return read_log_record(c, at, &row, ret, err);
 }
 
 int queue_fetch(struct queue_cursor *c, const struct queue_at *at, struct queue_msg *ret,

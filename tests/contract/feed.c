@@ -75,6 +75,23 @@ static void the_low_water_is_the_lowest_unacked_record(void **state)
     queue_feed_close(f);
 }
 
+static void a_topic_that_was_read_to_its_end_can_be_taken_back(void **state)
+{
+    struct world *w = *state;
+    open_owner(w);
+    put_many(w, "ready", 3);
+    struct queue_feed *f = feed_on(w, "ready");
+    for (int round = 0; round < 2; round++) {
+        for (uint64_t i = 0; i < 3; i++) {
+            expect_next(w, f, "ready", i);
+        }
+        expect_nothing(w, f); /* and nothing is committed until it goes on */
+        assert_int_equal(queue_pause(f, "ready", 0, 0), 0);
+        assert_int_equal(queue_resume(f, "ready", 0), 0);
+    }
+    queue_feed_close(f);
+}
+
 /* Acks every offset of [from, to) but multiples of `spare`. */
 static void ack_range(struct world *w, uint64_t from, uint64_t to, uint64_t spare)
 {
@@ -114,6 +131,32 @@ static void acks_reach_over_many_pages_of_the_bitmap(void **state)
     assert_int_equal(queue_low(f, "ready", 0, &low), 0);
     assert_int_equal(low, n);
     queue_feed_close(f);
+
+    put_one(w, "ready", "more"); /* what is below the low water stays done */
+    reopen_owner(w);
+    f = feed_on(w, "ready");
+    expect_next(w, f, "ready", n);
+    expect_nothing(w, f);
+    queue_feed_close(f);
+}
+
+static void acks_of_what_is_long_done_leave_nothing_behind(void **state)
+{
+    struct world *w = *state;
+    uint64_t before = 0, after = 0;
+    open_owner(w);
+    put_many(w, "ready", 40000);
+    ack_range(w, 0, 40000, UINT64_MAX);
+    ack_one(w, "ready", 0);
+    struct queue_cursor *c = cursor_on(w);
+    for (int i = 0; i < 5;
+         i++) { /* pages that a commit frees are counted a little later */
+        put_one(w, "other", "x");
+        OK(w, queue_used_bytes(c, i ? &after : &before, &w->err));
+        ack_one(w, "ready", 7);
+    }
+    assert_true(after < before + 4096);
+    queue_cursor_close(c);
 }
 
 static void only_records_that_exist_can_be_acknowledged(void **state)
@@ -359,11 +402,13 @@ const struct promise feed_promises[] = {
     PROMISE(acked_twice_is_acked_once),
     PROMISE(the_low_water_is_the_lowest_unacked_record),
     PROMISE(acks_reach_over_many_pages_of_the_bitmap),
+    PROMISE(acks_of_what_is_long_done_leave_nothing_behind),
     PROMISE(only_records_that_exist_can_be_acknowledged),
     PROMISE(topics_of_a_prefix_join_by_themselves_and_take_turns),
     PROMISE(a_feed_on_one_topic_gives_no_other),
     PROMISE(a_thousand_topics_are_fed_and_none_is_left_out),
     PROMISE(paused_topics_wait_and_start_again_where_they_were_told),
+    PROMISE(a_topic_that_was_read_to_its_end_can_be_taken_back),
     PROMISE(any_record_still_in_its_topic_can_be_read_again),
     PROMISE(trim_never_passes_an_unacked_record),
     PROMISE(trim_drops_what_nobody_acknowledges_up_to_where_it_is_told),
