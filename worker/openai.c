@@ -267,11 +267,21 @@ static enum step stop_for_quota(const char *why, struct err *err)
     return STEP_STOP;
 }
 
+/* A redirect, a proxy's page: whoever answers knows nothing of our jobs, so they wait. */
+static enum step stop_for_stranger(int status, struct err *err)
+{
+    err_set(err, ERR_TEMP, "somebody else answers at the provider's address: HTTP %d",
+            status);
+    err_hint(err, "check OPENAI_BASE_URL and the proxy, and run the same command again");
+    return STEP_STOP;
+}
+
 static enum step by_status(const struct http_resp *resp, struct remote *r,
                            struct err *err)
 {
     json_t *o = json_loadb(resp->body.p ? resp->body.p : "", resp->body.n, 0, NULL);
     const json_t *e = json_object_get(o, "error");
+    bool is_stranger = resp->status < 400 || !json_is_object(e);
     char code[64], why[200];
     text(e, "code", code, sizeof(code));
     words(e, "message", why, sizeof(why));
@@ -291,6 +301,9 @@ static enum step by_status(const struct http_resp *resp, struct remote *r,
     }
     if (resp->status >= 500) {
         return STEP_UNSURE;
+    }
+    if (is_stranger) {
+        return stop_for_stranger(resp->status, err);
     }
     r->fail = FAIL_OTHER;
     return is_quota(code) ? stop_for_quota(why, err) : STEP_REJECT;
