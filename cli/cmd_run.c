@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#define MESSAGE_MAX 2000 /* of a problem told; a longer one is in the results */
+
 struct run {
     struct cli *cli;
     struct endpoint endpoint;
@@ -23,7 +25,7 @@ struct run {
     struct session_end end;
     struct sink stream; /* of -o - */
     bool streaming;
-    uint64_t rejected; /* told */
+    uint64_t told; /* problems, one by one */
     struct clock clock;
     int64_t started_ms;
 };
@@ -86,21 +88,37 @@ static void say(struct run *r, const char *fmt, ...)
 
 /* ---- results as they come ---- */
 
-/* Admission's word about a line; what submit refused was told when it was read. */
-static void tell_rejected(struct run *r, const struct result_head *head, struct span line)
+/* The message of a result's error, or of the provider's answer to it; false: it has none. */
+static bool find_message(struct span line, struct buf *ret)
+{
+    struct span error, response, body, message;
+    bool found = jtext_get(line, "error", &error) && jtext_type(error) == JTEXT_OBJECT;
+    if (!found && jtext_get(line, "response", &response) &&
+        jtext_type(response) == JTEXT_OBJECT && jtext_get(response, "body", &body) &&
+        jtext_type(body) == JTEXT_OBJECT && jtext_get(body, "error", &error)) {
+        found = jtext_type(error) == JTEXT_OBJECT;
+    }
+    return found && jtext_get(error, "message", &message) &&
+           jtext_string(message, ret) == 0 && ret->n;
+}
+
+/* Why a job has no answer, by file and line. What submit refused now was told by it. */
+static void tell_problem(struct run *r, const struct result_head *head, struct span line)
 {
     char prefix[300];
     _cleanup_(buf_fini) struct buf why;
-    struct span error, message;
-    buf_init(&why, WHY_MAX);
+    buf_init(&why, MESSAGE_MAX);
     snprintf(prefix, sizeof(prefix), "%.100s:%" PRIu64 ": ", r->file.label, head->line);
-    if (!jtext_get(line, "error", &error) || jtext_type(error) != JTEXT_OBJECT ||
-        !jtext_get(error, "message", &message) || jtext_string(message, &why) < 0 ||
-        !why.n || !strncmp(why.p, prefix, strlen(prefix)) ||
-        ++r->rejected > PROGRESS_REFUSED_MAX) {
+    if (!find_message(line, &why)) {
         return;
     }
-    struct refused_line l = {.label = r->file.label, .line = head->line, .why = why.p};
+    bool named = !strncmp(why.p, prefix, strlen(prefix));
+    if ((named && head->line > r->end.lines_before) || ++r->told > PROGRESS_REFUSED_MAX) {
+        return;
+    }
+    struct refused_line l = {.label = r->file.label,
+                             .line = head->line,
+                             .why = why.p + (named ? strlen(prefix) : 0)};
     progress_refused(&r->progress, &l);
 }
 
@@ -108,8 +126,8 @@ static int run_on_result(void *ctx, const struct result_head *head, struct span 
                          struct err *err)
 {
     struct run *r = ctx;
-    if (head->status == STATUS_REJECTED) {
-        tell_rejected(r, head, line);
+    if (head->status == STATUS_REJECTED || head->status == STATUS_FAILED) {
+        tell_problem(r, head, line);
     }
     if (!r->streaming) {
         return 0;
@@ -192,10 +210,11 @@ static int dry_run(struct run *r, struct err *err)
 static void explain_signal(const struct run *r, struct err *err)
 {
     const char *data = r->cli->opt->data;
+    bool one = r->end.batches == 1;
     err_set(err, ERR_TEMP,
-            "interrupted; %" PRIu64 " batch%s at the provider go on and nothing is "
-            "lost",
-            r->end.batches, r->end.batches == 1 ? "" : "es");
+            "interrupted; %" PRIu64
+            " batch%s at the provider go%s on and nothing is lost",
+            r->end.batches, one ? "" : "es", one ? "es" : "");
     if (r->file.has_copy && !r->end.submitted) {
         err_hint(err, "continue with: offpeak run %s --run %s%s%s", r->file.path,
                  r->file.run, data ? " --data " : "", data ? data : "");
@@ -258,6 +277,7 @@ static int real_run(struct run *r, struct err *err)
         }
     }
     int rc = session_run(r->session, &conf, &r->end, err);
+    progress_more(&r->progress, r->file.label, r->told);
     return rc < 0 ? rc : finish(r, err);
 }
 

@@ -87,7 +87,8 @@ static unsigned edits(const char *a, const char *b)
 const char *options_nearest(const char *word, const char *const *words, unsigned n)
 {
     const char *best = NULL;
-    unsigned least = 1 + (unsigned)strlen(word) / 2;
+    unsigned n_word = (unsigned)strlen(word);
+    unsigned least = MIN_OF(n_word, 1 + MAX_OF(2u, n_word / 2));
     for (unsigned i = 0; i < n; i++) {
         unsigned distance = edits(word, words[i]);
         if (distance < least) {

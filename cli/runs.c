@@ -91,7 +91,7 @@ int run_need(struct queue *q, const char *team, const char *run, struct run_foun
     }
     err_set(err, ERR_USAGE, "could not find run '%s'%s%s%s", run,
             team ? " of team '" : "", team ? team : "", team ? "'" : "");
-    if (run_find(q, team, NULL, &last, NULL) > 0) {
+    if (run_find(q, NULL, NULL, &last, NULL) > 0) {
         err_hint(err, "the run begun last is --run %s; offpeak cat runs.%s lists them",
                  last.run, last.team);
     } else {

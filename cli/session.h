@@ -43,6 +43,7 @@ struct session_end {
     struct err err;
     struct gate gate;
     struct run_row row;          /* as it stands now */
+    uint64_t lines_before;       /* of it, queued before this process */
     struct follow_status status; /* of the run; of all that was done when there is none */
     uint64_t batches;            /* still at the provider */
     bool submitted;              /* every line is queued */

@@ -206,6 +206,7 @@ int session_start_run(struct session *s, struct err *err)
     enum run_match match;
     fill_submit_conf(s);
     int rc = submit_match(s->queue, &s->submitting, &match, &s->end->row, err);
+    s->end->lines_before = rc >= 0 && match != RUN_NEW ? s->end->row.lines : 0;
     if (rc >= 0 && match == RUN_FINISHED_SUBMIT) {
         s->submitted = true;
         infile_remove_copy(s->conf.file);

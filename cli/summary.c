@@ -85,7 +85,7 @@ static void print_jobs(const struct follow_status *s)
 {
     const struct totals *m = &s->money;
     fprintf(stderr,
-            "  %" PRIu64 " answered: %" PRIu64 " calls bought, %" PRIu64
+            "  %" PRIu64 " answered: %" PRIu64 " bought, %" PRIu64
             " joined an equal call, %" PRIu64 " from stored answers\n",
             s->by_status[STATUS_OK], m->calls, m->joined, m->hits);
     if (s->results > s->by_status[STATUS_OK]) {

@@ -101,10 +101,16 @@ int spend_line_fold(const struct spend_line *l, struct seen *seen, struct err *e
     return rc < 0 ? err_set(err, ERR_FAIL, "could not add up spend: no memory") : rc;
 }
 
+/* A request that the provider refused and did not charge for is none. */
+static bool is_call(const struct spend_line *l)
+{
+    return !l->known || l->head.usage.input || l->head.usage.output;
+}
+
 static void add_kind(struct totals *t, const struct spend_line *l)
 {
     switch (l->head.kind) {
-    case SPEND_USAGE: t->calls++; break;
+    case SPEND_USAGE: t->calls += is_call(l); break;
     case SPEND_AVOIDED:
         t->hits += span_is(l->source, "cache");
         t->joined += span_is(l->source, "flight");

@@ -98,6 +98,7 @@ def short(value):
     text = value if isinstance(value, str) else repr(value)
     if isinstance(value, decimal.Decimal):
         text = f"{value:f}"
+    text = " / ".join(text.splitlines())
     return text if len(text) <= 300 else text[:300] + " ..."
 
 

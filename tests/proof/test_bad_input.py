@@ -39,7 +39,7 @@ def bad_line(place, sim, case, gold):
     jobs, out = place.write("jobs.jsonl", text), place.path("out.jsonl")
     out.unlink(missing_ok=True)
     ended = place.run(sim, jobs, "--run", name.translate(RUN_NAME), "-o", out, "-q", *WHO,
-                      settings={"input.max_line": "64KiB"})
+                      settings={"input.max_line": "256KiB"})
     gold.check(name, ended, place)
     results = lib.read_lines(out) if out.exists() else []
     if not lib.equal(f"{name}: lines in the result file", len(results), 3):

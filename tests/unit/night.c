@@ -1,6 +1,7 @@
 #include "tests/unit/night.h"
 
 #include "worker/answers.h"
+#include "worker/lane_batch.h"
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,13 +28,20 @@ static void ok(int rc, const struct err *err)
 
 static void on_room(void *ctx)
 {
-    ((struct night *)ctx)->rooms++;
+    struct night *n = ctx;
+    n->rooms++;
+    if (n->lane) {
+        lane_batch_on_settle_room(n->lane);
+    }
 }
 
 static void on_committed(void *ctx, struct call *c)
 {
-    (void)c;
-    ((struct night *)ctx)->committed++;
+    struct night *n = ctx;
+    n->committed++;
+    if (n->lane) {
+        lane_batch_on_committed(n->lane, c);
+    }
 }
 
 static void on_replan(void *ctx, struct call *c)

@@ -20,6 +20,8 @@
 #include "core/record.h"
 #include "worker/settle.h"
 
+struct lane_batch;
+
 #define NIGHT_START_MS INT64_C(1795224000000) /* 2026-11-21 00:00 UTC */
 
 struct night {
@@ -31,6 +33,7 @@ struct night {
     struct call_table *calls;
     struct price_book *prices;
     struct settle *settle;
+    struct lane_batch *lane; /* when a test makes one: it hears from settle too */
     /* what settle said */
     int rooms, committed, stops;
     struct err stop;

@@ -141,6 +141,8 @@ static const struct {
     {"{\"a\":1,\"\\u0061\":2}", 0, "column 8: the name \"\\u0061\" stands twice",
      "keep one"},
     {"[{\"x\":{\"\xc3\xa9\":1,\"\\u00e9\":2}}]", 0, "column 15: the name", "keep one"},
+    {"{\"a\":1,\"b\":2,\"a\":3}", 0, "column 14: the name \"a\" stands twice",
+     "keep one"},
     {"{\"\":1,\"\":2}", 0, "column 7: the name \"\" stands twice in one object",
      "keep one"},
 };

@@ -409,8 +409,8 @@ static bool is_text(utf8proc_int32_t c)
     return c < 0xd800 || c > 0xdfff;
 }
 
-/* Every character, behind letters it may combine with: composed, decomposed and as it is are one
- * text. That holds only if what the code skips as unchanging is so in the tables. */
+/* Every character, behind letters it may combine with and before an accent or none: composed,
+ * decomposed and as it is are one text. That holds only if what the code skips as unchanging is so in the tables. */
 static void every_character_of_unicode_is_normalised_as_the_tables_say(void **state)
 {
     static const utf8proc_int32_t before[] = {'e', 0x1100, 0xac00, 0x3042, 0x0c46, 0x9c7};
@@ -420,6 +420,8 @@ static void every_character_of_unicode_is_normalised_as_the_tables_say(void **st
         buf_init(&text, 1 << 20);
         for (utf8proc_int32_t c = from; c < from + 256; c++) {
             for (size_t i = 0; i < ARRAY_LEN(before) && is_text(c); i++) {
+                add_point(&text, before[i]);
+                add_point(&text, c);
                 add_point(&text, before[i]);
                 add_point(&text, c);
                 add_point(&text, 0x301);
@@ -632,6 +634,9 @@ static void the_higher_of_two_limits_bounds_the_bill(void **state)
         9);
     assert_int_equal(
         read_prompt(WITH("\"max_completion_tokens\":5,\"max_tokens\":9")).output_limit,
+        9);
+    assert_int_equal(
+        read_prompt(WITH("\"max_tokens\":9,\"max_completion_tokens\":5")).output_limit,
         9);
     assert_int_equal(read_prompt(WITH("\"max_tokens\":0")).output_limit, 0);
     assert_true(read_prompt(WITH("\"max_tokens\":0")).has_output_limit);

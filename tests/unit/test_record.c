@@ -191,7 +191,7 @@ static void heads_of_jobs_are_read_as_written(void **state)
     for (int round = 0; round < 2000; round++) {
         _cleanup_(buf_fini) struct buf block;
         buf_init(&block, HEADERS_BYTES_MAX);
-        char id[CUSTOM_ID_RAW_MAX + 1];
+        char id[CUSTOM_ID_RAW_MAX + 1] = {0};
         struct job_head h = {0}, back;
         any_text(&seed, RUN_CHARS, RUN_MAX, h.run);
         any_text(&seed, WILD_CHARS, WHY_MAX - 1, h.refused);
@@ -212,7 +212,7 @@ static void heads_of_jobs_are_read_as_written(void **state)
 static void a_custom_id_longer_than_its_limit_is_not_echoed(void **state)
 {
     _cleanup_(buf_fini) struct buf block;
-    char id[CUSTOM_ID_RAW_MAX + 1];
+    char id[CUSTOM_ID_RAW_MAX + 1] = {0};
     struct job_head h = {.custom_id = span_of(id, sizeof(id))};
     (void)state;
     buf_init(&block, HEADERS_BYTES_MAX);
