@@ -236,8 +236,7 @@ int release_decode(struct span block, struct release *ret)
 {
     struct release r = {0};
     struct span text;
-    if (block.n > RELEASE_BYTES_MAX ||
-        fields_from_headers(&release_fields, block, &r) < 0 ||
+    if (fields_from_headers(&release_fields, block, &r) < 0 ||
         fields_from_headers(&verdict_fields, block, &r) < 0) {
         return -1;
     }

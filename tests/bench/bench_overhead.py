@@ -114,7 +114,7 @@ def main():
     measure.table(rows)
     own = sorted(r["wall"] - r["delay"] for r in rounds)[len(rounds) // 2]
     peak = max(r["peak"] for r in rounds)
-    print(f"\nown time (median) {own:.2f} s, goal below {GOAL_S:.1f} s: "
+    print(f"\n" f"own time (median) {own:.2f} s, goal below {GOAL_S:.1f} s: "
           f"{'met' if own < GOAL_S else 'not met'}")
     print(f"peak anonymous memory {peak / 1e6:.1f} MB, goal below {GOAL_BYTES / 1e6:.0f} MB: "
           f"{'met' if peak < GOAL_BYTES else 'not met'}")

@@ -35,7 +35,8 @@ void desk_trouble(struct desk *d, struct desk_trouble t)
 void desk_line(struct desk *d, const char *question, enum desk_line_is is, int times)
 {
     assert_in_range(d->lines_len, 0, DESK_LINES_MAX - 1);
-    snprintf(d->lines[d->lines_len].question, sizeof(d->lines[0].question), "%s", question);
+    snprintf(d->lines[d->lines_len].question, sizeof(d->lines[0].question), "%s",
+             question);
     d->lines[d->lines_len].is = is;
     d->lines[d->lines_len++].times = times;
 }
@@ -105,30 +106,32 @@ static enum desk_line_is line_is(struct desk *d, const char *question)
 static void answer(struct desk *d, struct desk_batch *b, struct buf *out, const char *id,
                    const char *question)
 {
-    buf_addf(out,
-             "{\"custom_id\":\"%s\",\"response\":{\"status_code\":200,\"request_id\":\"r\",\"body\":"
-             "{\"model\":\"gpt-test\",\"choices\":[{\"finish_reason\":\"stop\",\"message\":{"
-             "\"content\":\"answer to %s\"}}],\"usage\":{\"prompt_tokens\":100,"
-             "\"completion_tokens\":10}}},\"error\":null}\n",
-             id, question);
+    buf_addf(
+        out,
+        "{\"custom_id\":\"%s\",\"response\":{\"status_code\":200,\"request_id\":\"r\",\"body\":"
+        "{\"model\":\"gpt-test\",\"choices\":[{\"finish_reason\":\"stop\",\"message\":{"
+        "\"content\":\"answer to %s\"}}],\"usage\":{\"prompt_tokens\":100,"
+        "\"completion_tokens\":10}}},\"error\":null}\n",
+        id, question);
     (void)b;
     (void)d;
 }
 
 static void fail_line(struct buf *err, const char *id, int status)
 {
-    buf_addf(err,
-             "{\"custom_id\":\"%s\",\"response\":{\"status_code\":%d,\"body\":{\"error\":{"
-             "\"message\":\"no\"}}},\"error\":null}\n",
-             id, status);
+    buf_addf(
+        err,
+        "{\"custom_id\":\"%s\",\"response\":{\"status_code\":%d,\"body\":{\"error\":{"
+        "\"message\":\"no\"}}},\"error\":null}\n",
+        id, status);
 }
 
 static void run_line(struct desk *d, struct desk_batch *b, json_t *line, struct buf *out,
                      struct buf *err)
 {
     const char *id, *question;
-    assert_int_equal(json_unpack(line, "{s:s,s:{s:s}}", "custom_id", &id, "body", "q", &question),
-                     0);
+    assert_int_equal(
+        json_unpack(line, "{s:s,s:{s:s}}", "custom_id", &id, "body", "q", &question), 0);
     enum desk_line_is is = line_is(d, question);
     if (is == DESK_BUSY || is == DESK_REFUSED) {
         fail_line(err, id, is == DESK_BUSY ? 429 : 400);
@@ -144,7 +147,8 @@ static void run_line(struct desk *d, struct desk_batch *b, json_t *line, struct 
 
 static void skip_line(json_t *line, struct buf *err, const char *code)
 {
-    buf_addf(err, "{\"custom_id\":\"%s\",\"response\":null,\"error\":{\"code\":\"%s\"}}\n",
+    buf_addf(err,
+             "{\"custom_id\":\"%s\",\"response\":null,\"error\":{\"code\":\"%s\"}}\n",
              json_string_value(json_object_get(line, "custom_id")), code);
 }
 
@@ -169,8 +173,9 @@ static void store_file(struct desk *d, struct buf *text, char ret[static 32])
 static void make_results(struct desk *d, struct desk_batch *b)
 {
     struct buf out, err;
-    unsigned i = 0, half = b->end == DESK_EXPIRES || b->end == DESK_IS_CANCELLED ? b->lines / 2
-                                                                                : b->lines;
+    unsigned i = 0, half = b->end == DESK_EXPIRES || b->end == DESK_IS_CANCELLED
+                               ? b->lines / 2
+                               : b->lines;
     buf_init(&out, 1 << 22);
     buf_init(&err, 1 << 22);
     b->made = true;
@@ -181,7 +186,8 @@ static void make_results(struct desk *d, struct desk_batch *b)
         if (i++ < half) {
             run_line(d, b, line, &out, &err);
         } else {
-            skip_line(line, &err, b->end == DESK_EXPIRES ? "batch_expired" : "batch_cancelled");
+            skip_line(line, &err,
+                      b->end == DESK_EXPIRES ? "batch_expired" : "batch_cancelled");
             b->failed++;
         }
         json_decref(line);
@@ -210,16 +216,18 @@ static json_t *errors_of(const struct desk_batch *b)
         const char *end = strchr(at, '\n'), *bad = strstr(at, "\"q\":\"bad");
         n++;
         if (bad && bad < end) {
-            json_array_append_new(data, json_pack("{s:s,s:s,s:i}", "code", "invalid_json_line",
-                                                  "message", "this line is bad", "line", n));
+            json_array_append_new(data,
+                                  json_pack("{s:s,s:s,s:i}", "code", "invalid_json_line",
+                                            "message", "this line is bad", "line", n));
         }
         at = end ? end + 1 : NULL;
     }
     if (b->end != DESK_FAILS_LINES) {
         json_array_append_new(
-            data, json_pack("{s:s,s:s,s:n}", "code",
-                            b->end == DESK_OVERFLOWS ? "token_limit_exceeded" : "internal",
-                            "message", "the desk is closed", "line"));
+            data,
+            json_pack("{s:s,s:s,s:n}", "code",
+                      b->end == DESK_OVERFLOWS ? "token_limit_exceeded" : "internal",
+                      "message", "the desk is closed", "line"));
     }
     return json_pack("{s:o}", "data", data);
 }
@@ -251,8 +259,8 @@ static json_t *id_or_null(const char *id)
 static json_t *batch_json(struct desk *d, struct desk_batch *b)
 {
     const char *status = status_of(d, b);
-    json_t *o = json_pack("{s:s,s:s,s:s,s:I,s:o,s:o,s:{s:s,s:s}}", "id", b->id, "status", status,
-                          "input_file_id", b->input, "created_at",
+    json_t *o = json_pack("{s:s,s:s,s:s,s:I,s:o,s:o,s:{s:s,s:s}}", "id", b->id, "status",
+                          status, "input_file_id", b->input, "created_at",
                           (json_int_t)((d->start_wall_ms + b->created_ms) / 1000),
                           "output_file_id", id_or_null(b->output), "error_file_id",
                           id_or_null(b->error), "metadata", "offpeak_submit_key", b->key,
@@ -290,8 +298,9 @@ static json_t *create(struct desk *d, const struct http_req *req)
 {
     const char *input, *key, *go;
     json_t *o = json_loadb(req->json.p, req->json.n, 0, NULL);
-    assert_int_equal(json_unpack(o, "{s:s,s:{s:s,s:s}}", "input_file_id", &input, "metadata",
-                                 "offpeak_submit_key", &key, "offpeak_go", &go),
+    assert_int_equal(json_unpack(o, "{s:s,s:{s:s,s:s}}", "input_file_id", &input,
+                                 "metadata", "offpeak_submit_key", &key, "offpeak_go",
+                                 &go),
                      0);
     const struct desk_file *f = find_file(d, input);
     json_t *reply = NULL;
@@ -316,7 +325,8 @@ static json_t *create(struct desk *d, const struct http_req *req)
 static json_t *list(struct desk *d, const char *after)
 {
     json_t *data = json_array();
-    unsigned from = after ? (unsigned)(find_batch(d, after) - d->batches) : d->batches_len;
+    unsigned from = after ? (unsigned)(find_batch(d, after) - d->batches)
+                          : d->batches_len;
     for (unsigned i = from; i > 0 && json_array_size(data) < 2; i--) { /* two a page */
         if (d->batches[i - 1].visible_ms <= loop_now_ms(d->loop)) {
             json_array_append_new(data, batch_json(d, &d->batches[i - 1]));
@@ -369,14 +379,15 @@ static enum desk_op parse(const struct http_req *req, char id[static 64])
     size_t n = strcspn(at + 1, "/");
     snprintf(id, 64, "%.*s", (int)n, at + 1);
     if (files) {
-        return strstr(at, "/content")        ? DESK_CONTENT
+        return strstr(at, "/content")       ? DESK_CONTENT
                : req->method == HTTP_DELETE ? DESK_DELETE
                                             : DESK_FILE;
     }
     return req->method == HTTP_POST ? DESK_CANCEL : DESK_BATCH;
 }
 
-static json_t *act(struct desk *d, enum desk_op op, const char *id, const struct http_req *req)
+static json_t *act(struct desk *d, enum desk_op op, const char *id,
+                   const struct http_req *req)
 {
     const char *after = strstr(req->url, "&after=");
     switch (op) {
@@ -421,18 +432,21 @@ static void on_timer(void *ctx)
 static void set_reply(struct desk_ask *a, const struct desk_trouble *t, json_t *o)
 {
     a->resp = (struct http_resp){.status = o ? 200 : 404, .retry_after_ms = -1};
-    a->body = o ? json_dumps(o, 0) : strdup("{\"error\":{\"message\":\"no such thing\"}}");
+    a->body = o ? json_dumps(o, 0)
+                : strdup("{\"error\":{\"message\":\"no such thing\"}}");
     json_decref(o);
     if (t->what == DESK_STATUS) {
         char text[200];
-        snprintf(text, sizeof(text), "{\"error\":{\"message\":\"the desk says no\",\"code\":\"%s\"}}",
+        snprintf(text, sizeof(text),
+                 "{\"error\":{\"message\":\"the desk says no\",\"code\":\"%s\"}}",
                  t->code ? t->code : "");
         free(a->body);
         a->body = strdup(text);
         a->resp.status = t->status;
         a->resp.retry_after_ms = t->retry_after_ms ? t->retry_after_ms : -1;
     }
-    if (t->what == DESK_LOSE_BEFORE || t->what == DESK_LOSE_AFTER || t->what == DESK_UNSENT) {
+    if (t->what == DESK_LOSE_BEFORE || t->what == DESK_LOSE_AFTER ||
+        t->what == DESK_UNSENT) {
         a->resp.outcome = t->what == DESK_UNSENT ? HTTP_UNSENT : HTTP_UNKNOWN;
         a->resp.status = 0;
         snprintf(a->resp.why, sizeof(a->resp.why), "connection lost");
@@ -461,7 +475,8 @@ static int desk_send(struct http *h, const struct http_req *req, http_fn cb, voi
     enum desk_op op = parse(req, id);
     struct desk_trouble t = trouble_at(d, op);
     bool known = strcmp(req->bearer, d->key) == 0;
-    bool acts = known && (t.what == DESK_NOTHING || t.what == DESK_LOSE_AFTER || t.what == DESK_CUT);
+    bool acts = known && (t.what == DESK_NOTHING || t.what == DESK_LOSE_AFTER ||
+                          t.what == DESK_CUT);
     struct desk_ask *a = calloc(1, sizeof(*a));
     (void)err;
     d->asked[op]++;
@@ -469,7 +484,8 @@ static int desk_send(struct http *h, const struct http_req *req, http_fn cb, voi
     if (d->on_ask) {
         d->on_ask(d->ctx, op);
     }
-    *a = (struct desk_ask){.next = d->asks, .desk = d, .cb = cb, .ctx = ctx, .sink_fd = req->sink_fd};
+    *a = (struct desk_ask){
+        .next = d->asks, .desk = d, .cb = cb, .ctx = ctx, .sink_fd = req->sink_fd};
     d->asks = a;
     set_reply(a, &t, acts ? act(d, op, id, req) : NULL);
     set_content(d, a, &t, id);

@@ -13,10 +13,10 @@
 #include "core/http.h"
 #include "core/loop.h"
 
-#define DESK_FILES_MAX   64
-#define DESK_BATCHES_MAX 32
+#define DESK_FILES_MAX    64
+#define DESK_BATCHES_MAX  32
 #define DESK_TROUBLES_MAX 32
-#define DESK_LINES_MAX   8
+#define DESK_LINES_MAX    8
 
 enum desk_op {
     DESK_UPLOAD,
@@ -50,7 +50,7 @@ struct desk_trouble {
 
 enum desk_end {
     DESK_COMPLETES,
-    DESK_EXPIRES,     /* the second half of its lines is not executed */
+    DESK_EXPIRES, /* the second half of its lines is not executed */
     DESK_IS_CANCELLED,
     DESK_OVERFLOWS,   /* token_limit_exceeded */
     DESK_FAILS,       /* without naming lines */

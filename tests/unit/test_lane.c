@@ -288,7 +288,8 @@ static void test_no_request_leaves_before_its_journal_entry(void **state)
     static const struct {
         enum desk_op op;
         const char *says;
-    } rows[] = {{DESK_UPLOAD, "journaled"}, {DESK_CREATE, "uploaded"}, {DESK_BATCH, "submitted"}};
+    } rows[] = {
+        {DESK_UPLOAD, "journaled"}, {DESK_CREATE, "uploaded"}, {DESK_BATCH, "submitted"}};
     ln->desk.on_ask = on_ask;
     ln->desk.ctx = ln;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -315,7 +316,8 @@ static void test_a_batch_larger_than_a_slice_waits_for_room(void **state)
 static void test_a_create_whose_reply_was_lost_is_found_and_adopted(void **state)
 {
     struct lane_night *ln = *state;
-    desk_trouble(&ln->desk, (struct desk_trouble){.op = DESK_CREATE, .what = DESK_LOSE_AFTER});
+    desk_trouble(&ln->desk,
+                 (struct desk_trouble){.op = DESK_CREATE, .what = DESK_LOSE_AFTER});
     given_batch(ln, 3);
     pass(ln, 5 * MINUTE);
     assert_bought_once(ln);
@@ -327,18 +329,20 @@ static void test_a_create_whose_reply_was_lost_is_found_and_adopted(void **state
 static void test_a_502_may_have_created_and_is_looked_for(void **state)
 {
     struct lane_night *ln = *state;
-    desk_trouble(&ln->desk,
-                 (struct desk_trouble){.op = DESK_CREATE, .what = DESK_STATUS, .status = 502});
+    desk_trouble(&ln->desk, (struct desk_trouble){
+                                .op = DESK_CREATE, .what = DESK_STATUS, .status = 502});
     given_batch(ln, 3);
     pass(ln, 10 * MINUTE);
     assert_bought_once(ln);
     assert_int_equal(ln->desk.asked[DESK_DELETE], 1);
 }
 
-static void test_a_create_that_never_arrived_is_sent_again_only_without_its_input(void **state)
+static void test_a_create_that_never_arrived_is_sent_again_only_without_its_input(
+    void **state)
 {
     struct lane_night *ln = *state;
-    desk_trouble(&ln->desk, (struct desk_trouble){.op = DESK_CREATE, .what = DESK_LOSE_BEFORE});
+    desk_trouble(&ln->desk,
+                 (struct desk_trouble){.op = DESK_CREATE, .what = DESK_LOSE_BEFORE});
     given_batch(ln, 3);
     pass(ln, 4 * MINUTE); /* looked, deleted, and waiting */
     assert_int_equal(ln->desk.asked[DESK_CREATE], 1);
@@ -348,14 +352,16 @@ static void test_a_create_that_never_arrived_is_sent_again_only_without_its_inpu
     assert_bought_once(ln);
     assert_int_equal(ln->desk.asked[DESK_LIST], 2);
     assert_int_equal(ln->desk.asked[DESK_UPLOAD], 2);
-    assert_true(ln->desk.asked_ms[DESK_CREATE] >= ln->desk.asked_ms[DESK_DELETE] + 5 * MINUTE);
+    assert_true(ln->desk.asked_ms[DESK_CREATE] >=
+                ln->desk.asked_ms[DESK_DELETE] + 5 * MINUTE);
 }
 
 static void test_a_batch_that_shows_up_late_in_the_list_is_adopted(void **state)
 {
     struct lane_night *ln = *state;
     ln->desk.lag_ms = 2 * MINUTE;
-    desk_trouble(&ln->desk, (struct desk_trouble){.op = DESK_CREATE, .what = DESK_LOSE_AFTER});
+    desk_trouble(&ln->desk,
+                 (struct desk_trouble){.op = DESK_CREATE, .what = DESK_LOSE_AFTER});
     given_batch(ln, 3);
     pass(ln, 10 * MINUTE);
     assert_bought_once(ln);
@@ -363,13 +369,15 @@ static void test_a_batch_that_shows_up_late_in_the_list_is_adopted(void **state)
     assert_int_equal(ln->desk.asked[DESK_DELETE], 1);
 }
 
-static void test_a_batch_that_lost_its_input_starts_anew_and_counts_as_no_attempt(void **state)
+static void test_a_batch_that_lost_its_input_starts_anew_and_counts_as_no_attempt(
+    void **state)
 {
     struct lane_night *ln = *state;
     ln->desk.lag_ms = 2 * MINUTE;
     ln->desk.read_ms = 3 * MINUTE; /* it had not read its input when we deleted it */
     for (int i = 0; i < BATCH_FAILURES_MAX + 1; i++) {
-        desk_trouble(&ln->desk, (struct desk_trouble){.op = DESK_CREATE, .what = DESK_LOSE_AFTER});
+        desk_trouble(&ln->desk,
+                     (struct desk_trouble){.op = DESK_CREATE, .what = DESK_LOSE_AFTER});
     }
     given_batch(ln, 3);
     pass(ln, 60 * MINUTE);
@@ -380,7 +388,8 @@ static void test_a_batch_that_lost_its_input_starts_anew_and_counts_as_no_attemp
 static void test_an_upload_whose_reply_was_lost_is_made_again(void **state)
 {
     struct lane_night *ln = *state;
-    desk_trouble(&ln->desk, (struct desk_trouble){.op = DESK_UPLOAD, .what = DESK_LOSE_AFTER});
+    desk_trouble(&ln->desk,
+                 (struct desk_trouble){.op = DESK_UPLOAD, .what = DESK_LOSE_AFTER});
     given_batch(ln, 3);
     pass(ln, 5 * MINUTE);
     assert_bought_once(ln);
@@ -392,8 +401,11 @@ static void test_of_two_batches_for_one_key_the_older_is_adopted(void **state)
 {
     struct lane_night *ln = *state;
     struct err err;
-    desk_trouble(&ln->desk, (struct desk_trouble){.op = DESK_CREATE, .what = DESK_LOSE_AFTER});
-    desk_trouble(&ln->desk, (struct desk_trouble){.op = DESK_LIST, .what = DESK_STATUS, .status = 503, .times = 3});
+    desk_trouble(&ln->desk,
+                 (struct desk_trouble){.op = DESK_CREATE, .what = DESK_LOSE_AFTER});
+    desk_trouble(&ln->desk,
+                 (struct desk_trouble){
+                     .op = DESK_LIST, .what = DESK_STATUS, .status = 503, .times = 3});
     given_batch(ln, 3);
     pass(ln, SECOND / 2);
     /* somebody, somehow, creates a second one with the same stamp */
@@ -414,8 +426,11 @@ static void test_of_two_batches_for_one_key_the_older_is_adopted(void **state)
 static void test_a_429_is_waited_out_as_long_as_the_server_says(void **state)
 {
     struct lane_night *ln = *state;
-    desk_trouble(&ln->desk, (struct desk_trouble){.op = DESK_CREATE, .what = DESK_STATUS, .status = 429,
-                                                  .code = "rate_limit_exceeded", .retry_after_ms = 40 * SECOND});
+    desk_trouble(&ln->desk, (struct desk_trouble){.op = DESK_CREATE,
+                                                  .what = DESK_STATUS,
+                                                  .status = 429,
+                                                  .code = "rate_limit_exceeded",
+                                                  .retry_after_ms = 40 * SECOND});
     given_batch(ln, 3);
     pass(ln, 39 * SECOND);
     assert_int_equal(ln->desk.asked[DESK_CREATE], 1);
@@ -428,7 +443,9 @@ static void test_a_429_is_waited_out_as_long_as_the_server_says(void **state)
 static void test_a_refused_key_stops_the_account_and_its_jobs_wait(void **state)
 {
     struct lane_night *ln = *state;
-    desk_trouble(&ln->desk, (struct desk_trouble){.op = DESK_UPLOAD, .what = DESK_STATUS, .status = 401, .times = 6});
+    desk_trouble(&ln->desk,
+                 (struct desk_trouble){
+                     .op = DESK_UPLOAD, .what = DESK_STATUS, .status = 401, .times = 6});
     given_batch(ln, 3);
     given_batch(ln, 3);
     pass(ln, 25 * SECOND);
@@ -438,7 +455,8 @@ static void test_a_refused_key_stops_the_account_and_its_jobs_wait(void **state)
     pass(ln, 10 * MINUTE);
     assert_null(status(ln).account_stop);
     assert_bought_once(ln);
-    assert_null(strstr(strstr(ln->events, "refuses the key") + 1, "refuses the key")); /* said once */
+    assert_null(strstr(strstr(ln->events, "refuses the key") + 1,
+                       "refuses the key")); /* said once */
 }
 
 static void test_a_quota_that_is_used_up_stops_buying_but_not_harvesting(void **state)
@@ -446,8 +464,11 @@ static void test_a_quota_that_is_used_up_stops_buying_but_not_harvesting(void **
     struct lane_night *ln = *state;
     given_batch(ln, 3);
     pass(ln, 5 * SECOND);
-    desk_trouble(&ln->desk, (struct desk_trouble){.op = DESK_CREATE, .what = DESK_STATUS, .status = 429,
-                                                  .code = "insufficient_quota", .times = 20});
+    desk_trouble(&ln->desk, (struct desk_trouble){.op = DESK_CREATE,
+                                                  .what = DESK_STATUS,
+                                                  .status = 429,
+                                                  .code = "insufficient_quota",
+                                                  .times = 20});
     given_batch(ln, 3);
     pass(ln, 2 * MINUTE);
     assert_int_equal(status(ln).account_stop_code, ERR_TEMP);
@@ -460,12 +481,14 @@ static void test_a_quota_that_is_used_up_stops_buying_but_not_harvesting(void **
 static void test_a_provider_that_cannot_be_reached_is_said_so_after_a_while(void **state)
 {
     struct lane_night *ln = *state;
-    desk_trouble(&ln->desk, (struct desk_trouble){.op = DESK_UPLOAD, .what = DESK_UNSENT, .times = 1000});
+    desk_trouble(&ln->desk, (struct desk_trouble){
+                                .op = DESK_UPLOAD, .what = DESK_UNSENT, .times = 1000});
     given_batch(ln, 3);
     pass(ln, 9 * MINUTE);
     assert_null(status(ln).account_stop);
     pass(ln, 2 * MINUTE);
-    assert_non_null(strstr(status(ln).account_stop, "could not reach 'http://127.0.0.1:1': connection lost"));
+    assert_non_null(strstr(status(ln).account_stop,
+                           "could not reach 'http://127.0.0.1:1': connection lost"));
     assert_int_equal(status(ln).account_stop_code, ERR_TEMP);
     ln->desk.troubles_len = 0;
     pass(ln, 5 * MINUTE);
@@ -490,8 +513,11 @@ static void test_a_refused_batch_is_tried_three_times_and_then_its_jobs_fail(voi
 static void test_a_create_refused_for_good_fails_with_the_providers_words(void **state)
 {
     struct lane_night *ln = *state;
-    desk_trouble(&ln->desk, (struct desk_trouble){.op = DESK_CREATE, .what = DESK_STATUS, .status = 400,
-                                                  .code = "model_not_found", .times = 3});
+    desk_trouble(&ln->desk, (struct desk_trouble){.op = DESK_CREATE,
+                                                  .what = DESK_STATUS,
+                                                  .status = 400,
+                                                  .code = "model_not_found",
+                                                  .times = 3});
     given_batch(ln, 2);
     pass(ln, 30 * MINUTE);
     assert_over(ln);
@@ -561,7 +587,8 @@ static void test_one_call_that_never_fits_fails_at_last(void **state)
 static void test_a_file_the_provider_finds_too_large_is_split(void **state)
 {
     struct lane_night *ln = *state;
-    desk_trouble(&ln->desk, (struct desk_trouble){.op = DESK_UPLOAD, .what = DESK_STATUS, .status = 413});
+    desk_trouble(&ln->desk, (struct desk_trouble){
+                                .op = DESK_UPLOAD, .what = DESK_STATUS, .status = 413});
     given_batch(ln, 4);
     pass(ln, 10 * MINUTE);
     assert_bought_once(ln);
@@ -586,7 +613,8 @@ static void when_replanned(struct lane_night *ln)
     struct err err;
     uint32_t n = ln->replanned_len;
     ln->replanned_len = 0;
-    assert_string_equal(journal_says(ln), "none"); /* no job is in two journaled batches */
+    assert_string_equal(journal_says(ln),
+                        "none"); /* no job is in two journaled batches */
     assert_int_equal(lane_batch_submit(ln->n->lane, ln->replanned, n, &err), 0);
 }
 
@@ -691,7 +719,8 @@ static void test_a_missing_line_is_fetched_again_and_then_in_doubt(void **state)
     struct spend_head heads[4];
     assert_int_equal(spend_heads(ln->n, heads, 4), 2);
     bool first = heads[0].kind == SPEND_IN_DOUBT;
-    assert_true(first || heads[1].kind == SPEND_IN_DOUBT); /* it was billed: it may not go again */
+    assert_true(first ||
+                heads[1].kind == SPEND_IN_DOUBT); /* it was billed: it may not go again */
     assert_int_equal(ln->replanned_len, 0);
 }
 
@@ -712,7 +741,8 @@ static void test_a_download_that_was_cut_is_made_again(void **state)
 {
     struct lane_night *ln = *state;
     desk_trouble(&ln->desk, (struct desk_trouble){.op = DESK_CONTENT, .what = DESK_CUT});
-    desk_trouble(&ln->desk, (struct desk_trouble){.op = DESK_CONTENT, .what = DESK_LOSE_AFTER});
+    desk_trouble(&ln->desk,
+                 (struct desk_trouble){.op = DESK_CONTENT, .what = DESK_LOSE_AFTER});
     given_batch(ln, 3);
     pass(ln, 5 * MINUTE);
     assert_bought_once(ln);
@@ -734,7 +764,9 @@ static void test_a_batch_that_is_gone_leaves_its_jobs_in_doubt(void **state)
     given_batch(ln, 2);
     pass(ln, 20 * SECOND);
     assert_string_equal(journal_says(ln), "polling");
-    desk_trouble(&ln->desk, (struct desk_trouble){.op = DESK_BATCH, .what = DESK_STATUS, .status = 404, .times = 999});
+    desk_trouble(&ln->desk,
+                 (struct desk_trouble){
+                     .op = DESK_BATCH, .what = DESK_STATUS, .status = 404, .times = 999});
     pass(ln, 4 * MINUTE);
     assert_null(result_of(ln->n, ln->at[0]));
     pass(ln, 3 * MINUTE);
@@ -750,7 +782,8 @@ static void test_a_batch_that_is_gone_leaves_its_jobs_in_doubt(void **state)
 static void test_a_crash_in_any_state_buys_nothing_twice(void **state)
 {
     struct lane_night *ln = *state;
-    static const int64_t after_ms[] = {0, 1, 20, 49, 60, 99, 120, 180, 5000, 15000, 61000, 70000};
+    static const int64_t after_ms[] = {0,   1,   20,   49,    60,    99,
+                                       120, 180, 5000, 15000, 61000, 70000};
     for (size_t i = 0; i < ARRAY_LEN(after_ms); i++) {
         given_batch(ln, 4);
         pass(ln, after_ms[i]);

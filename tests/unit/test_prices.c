@@ -97,7 +97,7 @@ static void bills_computed_by_hand_come_out_to_the_pico_dollar(void **state)
         const char *model;
         enum lane lane;
         struct usage usage;
-        int64_t pico;
+        int64_t picos;
     } bills[] = {
         /* 2010 x 0.075 + 3 x 0.30 = 151.65 micro-dollars */
         {"gpt-4o-mini", LANE_BATCH, {2010, 0, 0, 3, 0}, 151650000},
@@ -124,9 +124,9 @@ static void bills_computed_by_hand_come_out_to_the_pico_dollar(void **state)
     for (size_t i = 0; i < ARRAY_LEN(bills); i++) {
         const struct price_row *row = row_of(book, bills[i].model, DAY);
         int64_t pico = cost_of(row, bills[i].lane, bills[i].usage);
-        if (pico != bills[i].pico) {
+        if (pico != bills[i].picos) {
             fail_msg("%s: %lld, not %lld", bills[i].model, (long long)pico,
-                     (long long)bills[i].pico);
+                     (long long)bills[i].picos);
         }
     }
 }
