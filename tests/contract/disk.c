@@ -320,6 +320,50 @@ static void a_damaged_part_of_a_large_value_is_found(void **state)
     queue_cursor_close(c);
 }
 
+/* ---- memory ---- */
+
+/* Kilobytes of mapped files that count as this process's memory. */
+static long mapped_kib(void)
+{
+    char line[256];
+    long kib = -1;
+    FILE *f = fopen("/proc/self/status", "re");
+    assert_non_null(f);
+    while (fgets(line, sizeof(line), f)) {
+        if (strncmp(line, "RssFile:", 8) == 0) {
+            kib = strtol(line + 8, NULL, 10);
+        }
+    }
+    (void)fclose(f);
+    assert_true(kib >= 0);
+    return kib;
+}
+
+static void a_scan_of_a_large_store_leaves_little_of_it_in_memory(void **state)
+{
+    struct world *w = *state;
+    struct queue_msg m;
+    static char value[1 << 20];
+    enum { RECORDS = 300 };
+    int n = 0;
+    open_owner(w);
+    for (int i = 0; i < RECORDS; i++) {
+        struct queue_tx *tx = begin(w);
+        OK(w, queue_put(tx, "t", SPAN_NONE, SPAN_NONE, span_of(value, sizeof(value)),
+                        &w->err));
+        commit(w, tx);
+    }
+    long before = mapped_kib();
+    struct queue_cursor *c = cursor_on(w);
+    OK(w, queue_read_topic(c, "t", 0, 0));
+    while (OK(w, queue_read(c, &m, &w->err))) {
+        n++;
+    }
+    queue_cursor_close(c);
+    assert_int_equal(n, RECORDS);
+    assert_true(mapped_kib() - before < 150 * 1024);
+}
+
 /* ---- permissions ---- */
 
 static void only_its_user_can_look_into_the_folder(void **state)
@@ -357,6 +401,7 @@ const struct promise disk_promises[] = {
     PROMISE(a_folder_of_another_version_is_refused_with_words),
     PROMISE(a_damaged_record_is_an_error_that_says_which),
     PROMISE(a_damaged_part_of_a_large_value_is_found),
+    PROMISE(a_scan_of_a_large_store_leaves_little_of_it_in_memory),
     PROMISE(only_its_user_can_look_into_the_folder),
     {0},
 };

@@ -351,7 +351,12 @@ static void trim_drops_what_nobody_acknowledges_up_to_where_it_is_told(void **st
     OK(w, queue_read_topic(c, "results.a", 0, 0));
     assert_int_equal(OK(w, queue_read(c, &m, &w->err)), 1);
     assert_int_equal(m.at.offset, 4);
+    const struct queue_at gone = at_of("results.a", 3);
+    assert_int_equal(OK(w, queue_fetch(c, &gone, &m, &w->err)), 0);
     queue_cursor_close(c);
+    struct queue_feed *f = feed_on(w, "results.a"); /* who comes later begins behind it */
+    expect_next(w, f, "results.a", 4);
+    queue_feed_close(f);
     trim(w, "results.a", 1000);
     put_one(w, "results.a", "x"); /* offsets are never given twice */
     assert_int_equal(first_of(w, "results.a"), 10);
