@@ -281,6 +281,7 @@ static enum step by_status(const struct http_resp *resp, struct remote *r,
 {
     json_t *o = json_loadb(resp->body.p ? resp->body.p : "", resp->body.n, 0, NULL);
     const json_t *e = json_object_get(o, "error");
+    bool is_page = !json_is_object(o); /* of a proxy, of another program on that port */
     bool is_stranger = resp->status < 400 || !json_is_object(e);
     char code[64], why[200];
     text(e, "code", code, sizeof(code));
@@ -293,7 +294,7 @@ static enum step by_status(const struct http_resp *resp, struct remote *r,
     case 401:
     case 403: return stop_for_key(resp->status, code, err);
     case 402: return stop_for_quota(why, err);
-    case 404: return STEP_WAIT;
+    case 404: return is_page ? stop_for_stranger(404, err) : STEP_WAIT;
     case 413: r->fail = FAIL_TOO_LARGE; return STEP_REJECT;
     case 429: return is_quota(code) ? stop_for_quota(why, err) : STEP_RETRY;
     case 408:

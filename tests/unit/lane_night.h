@@ -34,6 +34,7 @@ struct lane_night {
     struct err stop;
     char events[EVENTS_MAX];
     size_t events_len;
+    const char *awaited; /* the event that ends until_told, once */
     uint64_t rows_at_replan; /* journal rows when a call was given back */
     struct call *replanned[CALLS_MAX];
     uint32_t replanned_len;
@@ -63,6 +64,10 @@ static inline void on_event(void *ctx, const char *batch, const char *text)
     size_t left = sizeof(ln->events) - ln->events_len;
     int n = snprintf(ln->events + ln->events_len, left, "%s\n", text);
     ln->events_len += MIN_OF((size_t)n, left - 1);
+    if (ln->awaited && strstr(text, ln->awaited)) {
+        ln->awaited = NULL;
+        loop_stop(ln->n->loop);
+    }
 }
 
 static inline void on_stop(void *ctx, const struct err *err)
@@ -124,6 +129,17 @@ static inline void pass(struct lane_night *ln, int64_t ms)
 {
     loop_timer_start(ln->alarm, ms);
     loop_run(ln->n->loop);
+}
+
+/* Until the user is told that: the journal says so, and nothing was done about it yet. */
+static inline void until_told(struct lane_night *ln, const char *part)
+{
+    ln->awaited = part;
+    loop_timer_start(ln->alarm, 60 * MINUTE);
+    loop_run(ln->n->loop);
+    if (ln->awaited) {
+        fail_msg("no event said '%s' within an hour:\n%s", part, ln->events);
+    }
 }
 
 static inline int begin(void **state)

@@ -297,6 +297,14 @@ char *result_of(struct night *n, uint64_t at)
     return found;
 }
 
+bool has_result(struct night *n, uint64_t at)
+{
+    char *result = result_of(n, at);
+    bool is_there = result != NULL;
+    free(result);
+    return is_there;
+}
+
 uint64_t count_records(struct night *n, const char *topic)
 {
     struct err err = {0};

@@ -70,6 +70,7 @@ struct answer answer_saying(const char *body);
 
 /* The newest result of the job released at `at` (custom_id "job-<at>"): its JSON, or NULL. */
 char *result_of(struct night *n, uint64_t at);
+bool has_result(struct night *n, uint64_t at);
 uint64_t count_records(struct night *n, const char *topic);
 /* All heads of spend records, in order; returns how many. */
 size_t spend_heads(struct night *n, struct spend_head *ret, size_t max);

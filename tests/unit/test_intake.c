@@ -210,7 +210,7 @@ static void test_a_fresh_run_asks_again(void **state)
     intake_wake(w->intake);
     loop_run(w->n->loop);
     assert_int_equal(call_count(w->n->calls), 1);
-    assert_null(result_of(w->n, next));
+    assert_false(has_result(w->n, next));
 }
 
 static void test_the_joiner_of_an_answered_call_is_a_hit_after_a_crash(void **state)

@@ -163,7 +163,7 @@ static void test_a_batch_that_is_gone_leaves_its_jobs_in_doubt(void **state)
                  (struct desk_trouble){
                      .op = DESK_BATCH, .what = DESK_STATUS, .status = 404, .times = 999});
     pass(ln, 4 * MINUTE);
-    assert_null(result_of(ln->n, ln->at[0]));
+    assert_false(has_result(ln->n, ln->at[0]));
     pass(ln, 3 * MINUTE);
     assert_over(ln);
     assert_result(ln->n, ln->at[0], "the provider no longer knows batch 'batch_1'");
@@ -186,7 +186,7 @@ static void test_a_crash_in_any_state_buys_nothing_twice(void **state)
         crash_and_go_on(ln);
         pass(ln, 20 * MINUTE);
         assert_true(ln->recovered);
-        if (!kept && !result_of(ln->n, ln->at[ln->jobs - 1])) {
+        if (!kept && !has_result(ln->n, ln->at[ln->jobs - 1])) {
             ln->jobs -= 4; /* it never left memory: intake would deliver the jobs again */
         }
     }
@@ -217,10 +217,8 @@ static void test_lost_result_files_are_fetched_again(void **state)
     struct lane_night *ln = *state;
     char id[BATCH_ID_BYTES];
     given_batch(ln, 3);
-    while (strcmp(journal_says(ln), "fetched") != 0) {
-        pass(ln, 1);
-        assert_true(loop_now_ms(ln->n->loop) < 10 * MINUTE);
-    }
+    until_told(ln, "results fetched");
+    assert_string_equal(journal_says(ln), "fetched");
     struct queue_msg m;
     struct err err;
     assert_int_equal(queue_read_table(ln->n->cursor, TABLE_BATCHES, SPAN_NONE), 0);
@@ -302,8 +300,7 @@ static void test_the_lane_may_be_destroyed_with_everything_under_way(void **stat
     }
     crash_and_go_on(ln);
     pass(ln, 60 * MINUTE);
-    assert_over(ln);
-    assert_int_equal(ln->desk.billed + 3 * 0, ln->desk.billed);
+    assert_bought_once(ln);
 }
 
 int main(void)

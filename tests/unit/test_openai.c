@@ -157,7 +157,7 @@ static void test_each_refusal_has_its_verdict(void **state)
         {500, "", STEP_UNSURE, ERR_FAIL},
         {502, "", STEP_UNSURE, ERR_FAIL},
         {503, "", STEP_UNSURE, ERR_FAIL},
-        {302, "", STEP_REJECT, ERR_FAIL},
+        {302, "", STEP_STOP, ERR_TEMP}, /* whoever redirects is not the provider */
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         char body[200];
@@ -170,6 +170,36 @@ static void test_each_refusal_has_its_verdict(void **state)
             fail_msg("HTTP %d %s: %d", rows[i].status, rows[i].code, (int)step);
         }
     }
+}
+
+/* A proxy's page, a portal's login, another program on that port: our jobs must outlive it. */
+static void test_a_refusal_that_is_not_the_providers_ends_no_job(void **state)
+{
+    (void)state;
+    static const int statuses[] = {301, 302, 307, 400, 404, 405, 407, 410, 418, 422};
+    for (size_t i = 0; i < ARRAY_LEN(statuses); i++) {
+        static const char *const bodies[] = {"", "<html>Not here</html>", "\"no\"", "[]"};
+        for (size_t j = 0; j < ARRAY_LEN(bodies); j++) {
+            struct remote r;
+            struct err err;
+            enum step step = fed(ASK_BATCH, statuses[i], bodies[j], &r, &err);
+            if (step != STEP_STOP || err.code != ERR_TEMP) {
+                fail_msg("HTTP %d '%s': %d", statuses[i], bodies[j], (int)step);
+            }
+            assert_non_null(strstr(err.msg, "somebody else answers"));
+            assert_non_null(strstr(err.hint, "OPENAI_BASE_URL"));
+        }
+    }
+}
+
+static void test_a_404_in_other_words_is_still_the_providers(void **state)
+{
+    (void)state;
+    struct remote r;
+    struct err err;
+    const char *body = "{\"detail\":\"Not Found\"}"; /* servers that speak its API */
+    assert_int_equal(fed(ASK_BATCH, 404, body, &r, &err), STEP_WAIT);
+    assert_string_equal(r.id, "");
 }
 
 static void test_a_request_that_never_left_may_be_repeated_a_lost_one_not(void **state)
@@ -594,6 +624,8 @@ int main(void)
         cmocka_unit_test(test_the_create_is_stamped_with_submit_key_and_go),
         cmocka_unit_test(test_each_other_request_has_its_method_and_address),
         cmocka_unit_test(test_each_refusal_has_its_verdict),
+        cmocka_unit_test(test_a_refusal_that_is_not_the_providers_ends_no_job),
+        cmocka_unit_test(test_a_404_in_other_words_is_still_the_providers),
         cmocka_unit_test(test_a_request_that_never_left_may_be_repeated_a_lost_one_not),
         cmocka_unit_test(test_a_good_status_with_an_unreadable_body_is_unsure),
         cmocka_unit_test(test_a_refused_key_is_not_quoted),

@@ -364,7 +364,7 @@ static void test_what_was_not_committed_at_a_crash_never_happened(void **state)
     struct answer a = answer_saying(BODY);
     settle_answer(n->settle, s.call, &a, &from_batch);
     night_crash(n);
-    assert_null(result_of(n, s.leader));
+    assert_false(has_result(n, s.leader));
     assert_false(has_answer(n, s.leader));
     assert_int_equal(count_records(n, TOPIC_SPEND), 0);
     assert_false(is_acked(n, s.leader));
