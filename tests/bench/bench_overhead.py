@@ -33,8 +33,7 @@ def jobs_file(place, lines):
 def provider_seconds(sim):
     """Real seconds in which at least one batch was at work, and how many there were."""
     spans, total, end = [], 0.0, 0.0
-    batches = sim.ask("/sim/batches")
-    for batch in batches.get("data", batches) if isinstance(batches, dict) else batches:
+    for batch in (row["batch"] for row in sim.ask("/sim/batches")["data"]):
         done = batch.get("completed_at") or batch.get("expired_at") or batch["created_at"]
         spans.append((batch["created_at"] / SPEED, done / SPEED))
     for begin, until in sorted(spans):
