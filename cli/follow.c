@@ -82,6 +82,7 @@ static int take_result(struct follow *f, const struct queue_msg *msg, struct err
     }
     f->status.results++;
     f->status.by_status[head.status]++;
+    f->status.unlimited += head.unlimited;
     f->status.max_cost += head.status == STATUS_CANCELLED &&
                           !strcmp(head.why, "max_cost");
     return f->conf.on_result ? f->conf.on_result(f->conf.ctx, &head, msg->value, err) : 0;

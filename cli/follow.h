@@ -35,6 +35,7 @@ struct follow_conf {
 struct follow_status {
     uint64_t results, by_status[4]; /* enum status */
     uint64_t max_cost;              /* of the cancelled: for want of --max-cost */
+    uint64_t unlimited; /* without an output limit of their own: bound by the model's */
     struct totals money;
 };
 

@@ -94,6 +94,12 @@ static void print_jobs(const struct follow_status *s)
                 s->by_status[STATUS_FAILED], s->by_status[STATUS_REJECTED],
                 s->by_status[STATUS_CANCELLED]);
     }
+    if (s->unlimited) {
+        fprintf(stderr,
+                "  %" PRIu64 " of them state%s no output limit: the model's maximum was "
+                "reserved for each; set max_completion_tokens\n",
+                s->unlimited, s->unlimited == 1 ? "s" : "");
+    }
 }
 
 static void print_money(const struct totals *m)
@@ -231,6 +237,7 @@ void summary_print_json(const struct summary *s, int exit_code)
     json_amount("baseline_usd", st->money.baseline);
     json_saved(&st->money);
     json_count("in_doubt", st->money.in_doubt);
+    json_count("without_output_limit", st->unlimited);
     json_text("out", s->out);
     json_text("errors", s->errors);
     json_text("gate", s->end->over == SESSION_GATE ? s->end->gate.why : NULL);

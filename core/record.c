@@ -189,6 +189,7 @@ static const struct field result_head_list[] = {
     FIELD_OF(struct result_head, FIELD_U64, line, "line"),
     FIELD_WORD_OF(struct result_head, status, status_words, "status"),
     FIELD_OF(struct result_head, FIELD_BOOL, paid, "paid"),
+    FIELD_OF(struct result_head, FIELD_BOOL, unlimited, "nolimit"),
     FIELD_TEXT_OF(struct result_head, why, "why"),
 };
 static const struct fields result_head_fields =

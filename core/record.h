@@ -94,6 +94,7 @@ struct release {
     unsigned chain_len;
     struct usd reserved;
     uint64_t input_bound, output_bound; /* tokens */
+    bool unlimited; /* it states no output limit: output_bound is its model's maximum */
     char prices[PRICES_VERSION_MAX];
     char day[CLOCK_DAY_TEXT];   /* UTC day of release: the period of its charges */
     bool fresh;                 /* ignore answers older than the run */
@@ -118,7 +119,8 @@ struct result_head {
     uint64_t attempt, line;
     enum status status;
     bool paid;
-    char why[32]; /* a short code: max_cost, invalid, refused_by_provider, ... */
+    bool unlimited; /* it stated no output limit: see struct release */
+    char why[32];   /* a short code: max_cost, invalid, refused_by_provider, ... */
 };
 int result_head_encode(const struct result_head *h, struct buf *block);
 int result_head_decode(struct span block, struct result_head *ret);

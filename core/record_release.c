@@ -38,6 +38,7 @@ static const struct field release_list[] = {
     FIELD_TEXT_OF(struct release, model, "model"),
     FIELD_OF(struct release, FIELD_USD, reserved, "pico"),
     FIELD_RUN_OF(struct release, FIELD_U64, input_bound, 2, "tokens"),
+    FIELD_OF(struct release, FIELD_BOOL, unlimited, "max"),
     FIELD_TEXT_OF(struct release, prices, "book"),
     FIELD_TEXT_OF(struct release, day, "day"),
     FIELD_IF(struct release, FIELD_I64, fresh_ms, fresh, "fresh"),

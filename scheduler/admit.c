@@ -18,6 +18,7 @@ int admit_bound(const struct ask *ask, const struct price_row *price, enum lane 
     }
     ret->input_tokens = input;
     ret->output_tokens = output;
+    ret->unlimited = !p->has_output_limit;
     return price_bound(price, lane, input, output, &ret->usd);
 }
 
@@ -82,10 +83,11 @@ static void wait_budget(struct decision *d, const struct line_view *v, int64_t w
     g->opens_wall_ms = opens_at(v->period, wall_ms);
     snprintf(g->why, sizeof(g->why),
              "budget of '%s' per %s: $%s spent and $%s reserved of $%s, the next job may "
-             "cost $%s (answers in store wait too)",
+             "cost $%s%s (answers in store wait too)",
              v->scope, period_name(v->period), usd_sum_format(gone(v->line), spent),
              usd_sum_format(v->line->reserved, held), usd_format(v->limit, limit),
-             usd_format(d->bound.usd, need));
+             usd_format(d->bound.usd, need),
+             d->bound.unlimited ? ", for it states no max_completion_tokens" : "");
     snprintf(g->hint, sizeof(g->hint), "offpeak budget set %s --limit USD --per %s",
              v->scope, period_name(v->period));
 }

@@ -33,6 +33,7 @@ struct admit_in {
 /* What the job can cost at most; also an input to flow. */
 struct bound {
     uint64_t input_tokens, output_tokens;
+    bool unlimited; /* the job states no output limit: its model's maximum counts */
     struct usd usd;
 };
 

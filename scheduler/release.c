@@ -161,6 +161,7 @@ static void fill_release(struct scheduler *s, const struct job *job, struct rele
                           .line = ask->head.line,
                           .id_at = ask->id_at,
                           .id_len = ask->id_len,
+                          .unlimited = job->decision.bound.unlimited,
                           .seen_budgets = books_budgets_seen(s->books),
                           .seen_spend = s->spend_next};
     snprintf(r->why, sizeof(r->why), "%s", job->decision.why);

@@ -111,8 +111,11 @@ static void add_offpeak(const struct release *r, const struct outcome *o,
 static void result_head_of(const struct release *r, const struct outcome *o,
                            struct result_head *ret)
 {
-    *ret = (struct result_head){
-        .attempt = r->attempt, .line = r->line, .status = o->status, .paid = o->paid};
+    *ret = (struct result_head){.attempt = r->attempt,
+                                .line = r->line,
+                                .status = o->status,
+                                .paid = o->paid,
+                                .unlimited = r->unlimited};
     memcpy(ret->run, r->run, sizeof(ret->run));
     memcpy(ret->feature, r->feature, sizeof(ret->feature));
     snprintf(ret->why, sizeof(ret->why), "%s", o->code);

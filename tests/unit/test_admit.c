@@ -221,8 +221,11 @@ static void test_a_job_without_output_limit_reserves_the_models_maximum(void **s
     struct desk *d = *state;
     given_a_job(d, 500);
     uint64_t input = prompt_tokens_bound(&d->ask.prompt);
+    when_asked(d);
+    assert_false(d->decision.bound.unlimited);
     d->ask.prompt.has_output_limit = false;
     when_asked(d);
+    assert_true(d->decision.bound.unlimited);
     assert_int_equal(d->decision.bound.output_tokens, 1000);
     assert_int_equal(usd_pico(d->decision.bound.usd),
                      usd_pico(micro((int64_t)input + 1000)));

@@ -170,6 +170,7 @@ static void heads_of_results_are_read_as_written(void **state)
         h.line = any_u64(&seed);
         h.status = (enum status)(next_number(&seed) % 4);
         h.paid = any_bool(&seed);
+        h.unlimited = any_bool(&seed);
         assert_int_equal(result_head_encode(&h, &block), 0);
         assert_int_equal(result_head_decode(buf_span(&block), &back), 0);
         assert_string_equal(back.run, h.run);
@@ -179,6 +180,7 @@ static void heads_of_results_are_read_as_written(void **state)
         same_number(back.line, h.line);
         assert_int_equal(back.status, h.status);
         assert_int_equal(back.paid, h.paid);
+        assert_int_equal(back.unlimited, h.unlimited);
     }
 }
 
@@ -258,6 +260,7 @@ static struct release any_release(uint64_t *seed)
     r.fresh = any_bool(seed);
     r.fresh_ms = r.fresh ? (int64_t)(any_u64(seed) >> 24) : 0;
     r.reusable = any_bool(seed);
+    r.unlimited = any_bool(seed);
     r.id_at = (uint32_t)any_u64(seed) >> 6;
     r.id_len = (uint32_t)any_u64(seed) >> 6;
     r.body_at = (uint32_t)any_u64(seed) >> 6;
@@ -292,6 +295,7 @@ static void same_release(const struct release *a, const struct release *b)
     assert_int_equal(a->fresh, b->fresh);
     same_number(a->fresh_ms, b->fresh_ms);
     assert_int_equal(a->reusable, b->reusable);
+    assert_int_equal(a->unlimited, b->unlimited);
     same_number(a->id_at, b->id_at);
     same_number(a->id_len, b->id_len);
     same_number(a->body_at, b->body_at);
@@ -351,6 +355,7 @@ static struct release longest_release(void)
         .fresh = true,
         .fresh_ms = 9999999999999,
         .reusable = true,
+        .unlimited = true,
         .id_at = 67108864,
         .id_len = 67108864,
         .body_at = 67108864,
