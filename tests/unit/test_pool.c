@@ -1,0 +1,355 @@
+/* Which server of a pool answers which call. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "worker/pool.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+struct world {
+    struct call_table *calls;
+    struct pool *pool;
+    uint64_t next; /* offset of the next job */
+};
+
+static int set_up(void **state)
+{
+    struct world *w = calloc(1, sizeof(*w));
+    assert_non_null(w);
+    assert_int_equal(call_table_create(&w->calls, NULL), 0);
+    *state = w;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct world *w = *state;
+    pool_destroy(w->pool);
+    call_table_destroy(w->calls);
+    free(w);
+    return 0;
+}
+
+static void given_pool(struct world *w, unsigned servers, uint32_t slots)
+{
+    const struct pool_conf conf = {.servers = servers, .slots = slots};
+    assert_int_equal(pool_create(&w->pool, &conf, NULL), 0);
+}
+
+/* A call whose chain is the letters of `chain`; `bytes` of it are its own. */
+static struct call *add_bytes(struct world *w, const char *chain, uint32_t bytes)
+{
+    struct release r = {.path = "/v1/chat/completions", .model = "m"};
+    r.chain_len = (unsigned)strlen(chain);
+    for (unsigned i = 0; i < r.chain_len; i++) {
+        r.chain[i] = (struct prompt_link){.hash = (uint64_t)chain[i], .bytes = 1000};
+    }
+    r.body_len = 1000 + bytes;
+    memcpy(r.key.b, &w->next, sizeof(w->next));
+    struct call *c = call_new(w->calls, &r, w->next++);
+    assert_non_null(c);
+    assert_int_equal(pool_add(w->pool, c, NULL), 0);
+    return c;
+}
+
+static void add(struct world *w, const char *chain, int n)
+{
+    for (int i = 0; i < n; i++) {
+        add_bytes(w, chain, 100);
+    }
+}
+
+/* The root letter of the next call for that server, or '-'. */
+static char next(struct world *w, unsigned server)
+{
+    struct call *c = pool_next(w->pool, server);
+    return c ? (char)c->chain[0] : '-';
+}
+
+static void assert_next(struct world *w, unsigned server, const char *roots)
+{
+    for (const char *r = roots; *r; r++) {
+        assert_int_equal(next(w, server), *r);
+    }
+}
+
+static void test_an_empty_pool_has_nothing(void **state)
+{
+    struct world *w = *state;
+    given_pool(w, 2, 4);
+    assert_next(w, 0, "-");
+    assert_int_equal(pool_waiting(w->pool), 0);
+}
+
+static void test_a_group_stays_together_at_one_server(void **state)
+{
+    struct world *w = *state;
+    given_pool(w, 2, 4);
+    add(w, "a", 2);
+    add(w, "b", 2);
+    add(w, "a", 1);
+    assert_int_equal(pool_waiting(w->pool), 5);
+    assert_next(w, 0, "a");
+    assert_next(w, 1, "b");
+    assert_next(w, 0, "aa");
+    assert_next(w, 1, "b-");
+    assert_int_equal(pool_waiting(w->pool), 0);
+}
+
+static void test_the_heaviest_group_is_begun_first(void **state)
+{
+    struct world *w = *state;
+    given_pool(w, 1, 1);
+    add(w, "a", 1);
+    add(w, "b", 40);
+    add(w, "c", 5);
+    assert_int_equal(next(w, 0), 'b');
+    for (int i = 0; i < 39; i++) {
+        next(w, 0);
+    }
+    assert_next(w, 0, "ccccca-");
+}
+
+static void test_one_long_call_weighs_as_much_as_many_short_ones(void **state)
+{
+    struct world *w = *state;
+    given_pool(w, 1, 1);
+    add(w, "a", 3);
+    add_bytes(w, "b", 100000);
+    assert_next(w, 0, "baaa-");
+}
+
+static void test_within_a_group_calls_come_in_the_order_of_their_prefixes(void **state)
+{
+    struct world *w = *state;
+    struct call *xs[4];
+    given_pool(w, 1, 1);
+    xs[0] = add_bytes(w, "ab", 1);
+    xs[1] = add_bytes(w, "ac", 1);
+    xs[2] = add_bytes(w, "ab", 1);
+    xs[3] = add_bytes(w, "ac", 1);
+    assert_ptr_equal(pool_next(w->pool, 0), xs[0]);
+    assert_ptr_equal(pool_next(w->pool, 0), xs[2]);
+    assert_ptr_equal(pool_next(w->pool, 0), xs[1]);
+    assert_ptr_equal(pool_next(w->pool, 0), xs[3]);
+}
+
+static void test_calls_that_come_later_follow_their_group(void **state)
+{
+    struct world *w = *state;
+    given_pool(w, 2, 4);
+    add(w, "a", 1);
+    assert_next(w, 1, "a-");
+    add(w, "a", 2);
+    assert_next(w, 0, "-"); /* little: not worth another server */
+    assert_next(w, 1, "aa-");
+}
+
+static void test_an_idle_server_takes_a_whole_group_of_the_most_loaded(void **state)
+{
+    struct world *w = *state;
+    struct pool_counts n;
+    given_pool(w, 2, 2);
+    add(w, "a", 1);
+    add(w, "b", 1);
+    assert_next(w, 0, "ab"); /* both are at home at server 0 */
+    add(w, "a", 3);
+    add(w, "b", 3);
+    assert_next(w, 0, "a");
+    assert_next(w, 1, "bbb");
+    assert_next(w, 0, "aa-");
+    pool_counts(w->pool, &n);
+    assert_int_equal(n.moved, 1);
+    assert_int_equal(n.cut, 0);
+    assert_int_equal(n.taken, 8);
+    assert_int_equal(n.at_home, 8);
+}
+
+static void test_nothing_is_taken_from_a_server_that_can_begin_it_at_once(void **state)
+{
+    struct world *w = *state;
+    given_pool(w, 2, 4);
+    add(w, "a", 1);
+    add(w, "b", 1);
+    assert_next(w, 0, "ab");
+    add(w, "a", 2);
+    add(w, "b", 2);
+    assert_next(w, 1, "-");
+}
+
+static void test_the_only_group_left_is_cut_when_a_server_would_be_idle(void **state)
+{
+    struct world *w = *state;
+    struct pool_counts n;
+    given_pool(w, 2, 2);
+    add(w, "a", 9);
+    assert_next(w, 0, "a");
+    assert_next(w, 1, "aaaa");
+    assert_next(w, 0, "aaaa-");
+    pool_counts(w->pool, &n);
+    assert_int_equal(n.cut, 1);
+    assert_int_equal(n.at_home, 5);
+}
+
+static void test_a_group_is_cut_where_its_halves_share_least(void **state)
+{
+    struct world *w = *state;
+    given_pool(w, 2, 2);
+    add(w, "ax", 9);
+    add(w, "ay", 7);
+    assert_next(w, 0, "a");
+    for (int i = 0; i < 7; i++) {
+        struct call *c = pool_next(w->pool, 1);
+        assert_non_null(c);
+        assert_int_equal(c->chain[1], 'y');
+    }
+    for (int i = 0; i < 8; i++) {
+        struct call *c = pool_next(w->pool, 0);
+        assert_non_null(c);
+        assert_int_equal(c->chain[1], 'x');
+    }
+}
+
+static void test_the_end_of_a_group_is_not_cut(void **state)
+{
+    struct world *w = *state;
+    given_pool(w, 2, 4);
+    add(w, "a", 8);
+    assert_next(w, 0, "a");
+    assert_next(w, 1, "-");
+    assert_next(w, 0, "aaaaaaa");
+}
+
+static void test_groups_of_a_server_that_is_down_go_elsewhere(void **state)
+{
+    struct world *w = *state;
+    given_pool(w, 2, 4);
+    add(w, "a", 4);
+    assert_next(w, 0, "a");
+    pool_set_up(w->pool, 0, false);
+    assert_next(w, 0, "-");
+    assert_next(w, 1, "aaa-");
+    add(w, "a", 2); /* the group is at home there now */
+    pool_set_up(w->pool, 0, true);
+    assert_next(w, 0, "-");
+    assert_next(w, 1, "aa-");
+}
+
+static void test_when_all_servers_are_down_calls_wait(void **state)
+{
+    struct world *w = *state;
+    given_pool(w, 2, 4);
+    pool_set_up(w->pool, 0, false);
+    pool_set_up(w->pool, 1, false);
+    add(w, "a", 2);
+    assert_next(w, 0, "-");
+    assert_next(w, 1, "-");
+    pool_set_up(w->pool, 1, true);
+    assert_next(w, 1, "aa-");
+}
+
+static void test_a_call_that_comes_back_goes_again(void **state)
+{
+    struct world *w = *state;
+    given_pool(w, 2, 4);
+    add(w, "a", 2);
+    struct call *c = pool_next(w->pool, 0);
+    assert_int_equal(pool_add(w->pool, c, NULL), 0);
+    assert_int_equal(pool_waiting(w->pool), 2);
+    assert_next(w, 0, "aa-");
+}
+
+static void test_one_path_is_not_another(void **state)
+{
+    struct world *w = *state;
+    struct release r = {.path = "/v1/responses", .model = "m", .chain_len = 1};
+    given_pool(w, 2, 4);
+    r.chain[0].hash = 'a';
+    add(w, "a", 1);
+    struct call *c = call_new(w->calls, &r, w->next++);
+    assert_int_equal(pool_add(w->pool, c, NULL), 0);
+    assert_next(w, 0, "a");
+    assert_ptr_equal(pool_next(w->pool, 1), c);
+}
+
+/* Many groups of all sizes on servers of different speed: each call comes once, groups stay
+ * together, and nobody is idle while another has a round of work to spare. */
+static void test_a_long_night_gives_every_call_once_and_keeps_groups_together(
+    void **state)
+{
+    enum { SERVERS = 8, GROUPS = 60 };
+    struct world *w = *state;
+    struct pool_counts n;
+    uint32_t all = 0;
+    given_pool(w, SERVERS, 4);
+    for (int g = 0; g < GROUPS; g++) {
+        char root[2] = {(char)('!' + g), '\0'};
+        int calls = 1 + (g * 37) % 97;
+        add(w, root, calls);
+        all += (uint32_t)calls;
+    }
+    uint64_t *seen = calloc(w->next, sizeof(*seen));
+    for (unsigned turn = 0; pool_waiting(w->pool) > 0; turn++) {
+        for (unsigned s = 0; s < SERVERS; s++) {
+            struct call *c = turn % (1 + s % 3) == 0 ? pool_next(w->pool, s) : NULL;
+            if (c) {
+                assert_int_equal(seen[c->jobs->at]++, 0);
+            }
+        }
+    }
+    free(seen);
+    pool_counts(w->pool, &n);
+    assert_int_equal(n.taken, all);
+    assert_true(n.at_home * 100 >= all * 95);
+}
+
+static void test_more_groups_than_are_remembered_are_served_all_the_same(void **state)
+{
+    struct world *w = *state;
+    uint32_t n = POOL_ROOTS_MAX + 1000, got = 0;
+    given_pool(w, 2, 4);
+    for (uint32_t i = 0; i < n; i++) {
+        struct release r = {.path = "/p", .model = "m", .chain_len = 1};
+        r.chain[0].hash = UINT64_C(0x9e3779b97f4a7c15) * (i + 1);
+        memcpy(r.key.b, &i, sizeof(i));
+        assert_int_equal(pool_add(w->pool, call_new(w->calls, &r, i), NULL), 0);
+    }
+    while (pool_next(w->pool, got % 2)) {
+        got++;
+    }
+    assert_int_equal(got, n);
+    for (uint32_t i = 0; i < 2000; i++) { /* forgets the oldest, one by one */
+        struct release r = {.path = "/p", .model = "m", .chain_len = 1};
+        r.chain[0].hash = UINT64_C(0x9e3779b97f4a7c15) * (n + i + 1);
+        assert_int_equal(pool_add(w->pool, call_new(w->calls, &r, n + i), NULL), 0);
+        assert_non_null(pool_next(w->pool, 0));
+    }
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(test_an_empty_pool_has_nothing),
+        TEST(test_a_group_stays_together_at_one_server),
+        TEST(test_the_heaviest_group_is_begun_first),
+        TEST(test_one_long_call_weighs_as_much_as_many_short_ones),
+        TEST(test_within_a_group_calls_come_in_the_order_of_their_prefixes),
+        TEST(test_calls_that_come_later_follow_their_group),
+        TEST(test_an_idle_server_takes_a_whole_group_of_the_most_loaded),
+        TEST(test_nothing_is_taken_from_a_server_that_can_begin_it_at_once),
+        TEST(test_the_only_group_left_is_cut_when_a_server_would_be_idle),
+        TEST(test_a_group_is_cut_where_its_halves_share_least),
+        TEST(test_the_end_of_a_group_is_not_cut),
+        TEST(test_groups_of_a_server_that_is_down_go_elsewhere),
+        TEST(test_when_all_servers_are_down_calls_wait),
+        TEST(test_a_call_that_comes_back_goes_again),
+        TEST(test_one_path_is_not_another),
+        TEST(test_a_long_night_gives_every_call_once_and_keeps_groups_together),
+        TEST(test_more_groups_than_are_remembered_are_served_all_the_same),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
