@@ -37,6 +37,8 @@ struct xfer {
     int sink_fd, sink_errno;
     uint64_t body_bytes;
     struct buf body;
+    struct buf once; /* of a kept request: its body, which curl can read only once */
+    size_t once_at;
     bool
         headers_done; /* the empty line behind them came: without it curl sees a reply too */
     bool oversize;
@@ -78,28 +80,7 @@ static void *wiping_realloc(void *p, size_t n)
 
 /* ---- what a reply says ---- */
 
-/* "20", "1.5": in ms, rounded up. -1 where it is no such number. */
-static int64_t parse_delay(const char *text, uint64_t unit_ms)
-{
-    struct span s = span_trim(span_str(text));
-    const char *dot = s.n ? memchr(s.p, '.', s.n) : NULL;
-    size_t whole_n = dot ? (size_t)(dot - s.p) : s.n;
-    uint64_t whole, thousandths = 0;
-    if (span_u64(span_of(s.p, whole_n), &whole) < 0) {
-        return -1;
-    }
-    for (size_t i = 0; dot && i < 3; i++) {
-        char c = whole_n + 1 + i < s.n ? s.p[whole_n + 1 + i] : '0';
-        if (c < '0' || c > '9') {
-            return -1;
-        }
-        thousandths = thousandths * 10 + (uint64_t)(c - '0');
-    }
-    if (whole >= RETRY_AFTER_MAX_MS / unit_ms) {
-        return RETRY_AFTER_MAX_MS;
-    }
-    return (int64_t)(whole * unit_ms + (thousandths * unit_ms + 999) / 1000);
-}
+static const struct http_limits no_limits = {{-1, -1, -1}, {-1, -1, -1}};
 
 static const char *header_of(CURL *easy, const char *name)
 {
@@ -111,18 +92,39 @@ static const char *header_of(CURL *easy, const char *name)
 static int64_t retry_after_ms(const struct xfer *x)
 {
     const char *ms = header_of(x->easy, "retry-after-ms");
-    int64_t delay = ms ? parse_delay(ms, 1) : -1;
+    int64_t delay = ms ? http_delay_ms(span_str(ms), 1) : -1;
     if (delay >= 0) {
         return delay;
     }
     const char *after = header_of(x->easy, "retry-after");
-    delay = after ? parse_delay(after, 1000) : -1;
+    delay = after ? http_delay_ms(span_str(after), 1000) : -1;
     time_t date = after && delay < 0 ? curl_getdate(after, NULL) : -1;
     if (date >= 0) {
         int64_t rest = (int64_t)date * 1000 - loop_wall_ms(x->real->loop);
         delay = rest < 0 ? 0 : MIN_OF(rest, RETRY_AFTER_MAX_MS);
     }
     return delay;
+}
+
+static int64_t count_of(CURL *easy, const char *name)
+{
+    uint64_t n;
+    struct span text = span_trim(span_str(header_of(easy, name)));
+    return text.n && span_u64(text, &n) == 0 && n <= INT64_MAX ? (int64_t)n : -1;
+}
+
+static void read_limits(CURL *easy, struct http_limits *ret)
+{
+    const char *requests = header_of(easy, "x-ratelimit-reset-requests");
+    const char *tokens = header_of(easy, "x-ratelimit-reset-tokens");
+    *ret = (struct http_limits){
+        .requests = {count_of(easy, "x-ratelimit-limit-requests"),
+                     count_of(easy, "x-ratelimit-remaining-requests"),
+                     http_duration_ms(span_str(requests))},
+        .tokens = {count_of(easy, "x-ratelimit-limit-tokens"),
+                   count_of(easy, "x-ratelimit-remaining-tokens"),
+                   http_duration_ms(span_str(tokens))},
+    };
 }
 
 static void copy_printable(char *to, size_t cap, const char *from)
@@ -199,7 +201,8 @@ static void explain(const struct xfer *x, CURLcode rc, struct http_resp *resp)
 static struct http_resp read_reply(const struct xfer *x, CURLcode rc)
 {
     long status = status_of(x->easy);
-    struct http_resp resp = {.outcome = HTTP_UNKNOWN, .retry_after_ms = -1};
+    struct http_resp resp = {
+        .outcome = HTTP_UNKNOWN, .retry_after_ms = -1, .limits = no_limits};
     resp.sink_errno = x->sink_errno;
     resp.body_bytes = x->body_bytes;
     if (is_reply(x, rc, status)) {
@@ -207,6 +210,7 @@ static struct http_resp read_reply(const struct xfer *x, CURLcode rc)
         resp.status = (int)status;
         resp.body = buf_span(&x->body);
         resp.retry_after_ms = retry_after_ms(x);
+        read_limits(x->easy, &resp.limits);
     } else {
         resp.outcome = nothing_left(x->easy, rc) ? HTTP_UNSENT : HTTP_UNKNOWN;
         explain(x, rc, &resp);
@@ -252,6 +256,7 @@ static struct xfer *xfer_destroy(struct xfer *x)
         curl_slist_free_all(x->headers);
         secret_page_destroy(x->key_page);
         buf_fini(&x->body);
+        buf_fini(&x->once);
         free(x);
     }
     return NULL;
@@ -355,6 +360,45 @@ static int set_file_body(struct xfer *x, const struct http_req *req, struct err 
     return ok ? 0 : err_set(err, ERR_FAIL, "could not prepare a request: out of memory");
 }
 
+static size_t on_once(char *p, size_t size, size_t count, void *ctx)
+{
+    struct xfer *x = ctx;
+    size_t n = MIN_OF(size * count, x->once.n - x->once_at);
+    memcpy(p, x->once.p + x->once_at, n);
+    x->once_at += n;
+    return n;
+}
+
+/* Before a request's first byte. libcurl repeats one whose kept connection ended without a
+ * reply; one whose body has been read may have been acted on, and ends here instead. */
+static int on_begin(void *ctx, char *ip, char *local_ip, int port, int local_port)
+{
+    const struct xfer *x = ctx;
+    (void)ip;
+    (void)local_ip;
+    (void)port;
+    (void)local_port;
+    return x->once_at > 0 ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+}
+
+/* There is no function to seek with either: libcurl cannot send again what has left. */
+static int set_body_once(struct xfer *x, const struct http_req *req, struct err *err)
+{
+    CURL *e = x->easy;
+    buf_init(&x->once, req->json.n);
+    bool ok = buf_add(&x->once, req->json.p, req->json.n) == 0 &&
+              curl_easy_setopt(e, CURLOPT_POST, 1L) == CURLE_OK &&
+              curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)req->json.n) ==
+                  CURLE_OK &&
+              curl_easy_setopt(e, CURLOPT_READFUNCTION, on_once) == CURLE_OK &&
+              curl_easy_setopt(e, CURLOPT_READDATA, (void *)x) == CURLE_OK &&
+              curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, on_begin) == CURLE_OK &&
+              curl_easy_setopt(e, CURLOPT_PREREQDATA, (void *)x) == CURLE_OK &&
+              curl_easy_setopt(e, CURLOPT_LOW_SPEED_LIMIT, 0L) == CURLE_OK &&
+              add_header(x, "Content-Type: application/json") == 0;
+    return ok ? 0 : err_set(err, ERR_FAIL, "could not prepare a request: out of memory");
+}
+
 static int set_json_body(struct xfer *x, const struct http_req *req, struct err *err)
 {
     CURLcode rc =
@@ -378,6 +422,9 @@ static int set_method(struct xfer *x, const struct http_req *req, struct err *er
         curl_easy_setopt(x->easy, CURLOPT_CUSTOMREQUEST, "DELETE");
         return 0;
     case HTTP_POST: break;
+    }
+    if (req->keep && req->json.n > 0) {
+        return set_body_once(x, req, err);
     }
     curl_easy_setopt(x->easy, CURLOPT_FRESH_CONNECT, 1L);
     return req->file_path ? set_file_body(x, req, err) : set_json_body(x, req, err);
@@ -498,7 +545,8 @@ static void fail_all(struct real *r, const char *why)
     r->multi = r->closing ? NULL : create_multi(r);
     while (all) {
         struct xfer *x = all;
-        struct http_resp resp = {.outcome = HTTP_UNKNOWN, .retry_after_ms = -1};
+        struct http_resp resp = {
+            .outcome = HTTP_UNKNOWN, .retry_after_ms = -1, .limits = no_limits};
         snprintf(resp.why, sizeof(resp.why), "%s", why);
         all = x->next;
         xfer_finish(x, &resp);
@@ -615,6 +663,7 @@ static CURLM *create_multi(struct real *r)
         curl_multi_setopt(m, CURLMOPT_TIMERDATA, (void *)r);
         curl_multi_setopt(m, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
         curl_multi_setopt(m, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)r->connections_max);
+        curl_multi_setopt(m, CURLMOPT_MAXCONNECTS, (long)r->connections_max);
     }
     return m;
 }

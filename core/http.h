@@ -11,7 +11,9 @@
  * HTTP/1.1 only (libcurl before 8.2.1 may report a cut HTTP/2 transfer as complete), redirects
  * are never followed (they would carry the key), plain http only where the caller allowed it.
  * `Expect: 100-continue` is never sent. Stalls end by low-speed limit (1 KB/s for 60 s). A POST
- * always takes a new connection: on an old one that died libcurl would send it a second time.
+ * takes a new connection unless it says `keep`: on an old one that died libcurl would send its
+ * body a second time. With `keep` the body is read once, so that a repetition after its first
+ * byte left is HTTP_UNKNOWN, and the low-speed limit is off: a model may think for minutes.
  * Proxies of the environment are ignored; `proxy` is the only one.
  *
  * outcome tells what a caller may conclude about the other side:
@@ -47,6 +49,16 @@ struct http_req {
     size_t
         max_bytes; /* cap of a reply kept in memory (and of any error reply); 0: 1 MiB */
     int64_t timeout_ms; /* 0: only the low-speed limit */
+    bool keep;          /* a POST with a json body that may go over a kept connection */
+};
+
+/* What is left of an account's rate limits (x-ratelimit-*; OpenAI, "Rate limits"). */
+struct http_limit {
+    int64_t limit, remaining; /* in a minute; -1 when the reply names none */
+    int64_t reset_ms;         /* until nothing of it is used; -1 */
+};
+struct http_limits {
+    struct http_limit requests, tokens;
 };
 
 struct http_resp {
@@ -56,8 +68,9 @@ struct http_resp {
     uint64_t body_bytes;
     int64_t retry_after_ms; /* -1 when the reply names none; retry-after-ms wins */
     char request_id[64];    /* x-request-id */
-    int sink_errno;         /* why sink_fd could not be written, else 0 */
-    char why[200];          /* for UNSENT and UNKNOWN: what happened */
+    struct http_limits limits;
+    int sink_errno; /* why sink_fd could not be written, else 0 */
+    char why[200];  /* for UNSENT and UNKNOWN: what happened */
 };
 
 typedef void (*http_fn)(void *ctx, const struct http_resp *resp);
@@ -86,6 +99,11 @@ int http_create(struct http **ret, struct loop *loop, const struct http_conf *co
 int http_send(struct http *h, const struct http_req *req, http_fn cb, void *ctx,
               struct err *err);
 struct http *http_destroy(struct http *h);
+
+/* "20", "1.5" of a unit: in ms, rounded up, a week at most; -1 when it is no such number. */
+int64_t http_delay_ms(struct span text, uint64_t unit_ms);
+/* "120ms", "1s", "6m0s", "1h2m3.5s": the same. */
+int64_t http_duration_ms(struct span text);
 
 /* ERR_USAGE for what http_send would refuse as address: no http(s), a user name in it, or plain
  * http to another machine without insecure_http. */

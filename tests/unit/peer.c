@@ -35,6 +35,7 @@ static bool read_request(struct peer *p, int fd)
             return true;
         }
     }
+    p->fragments += request.n > 0;
     return false;
 }
 
@@ -78,6 +79,7 @@ static void *run_peer(void *ctx)
             }
         }
         if (fds[1].revents) {
+            p->connections++;
             serve(p, accept4(p->listener, NULL, NULL, SOCK_CLOEXEC));
         }
     }

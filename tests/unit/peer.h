@@ -33,7 +33,8 @@ struct peer {
     const struct reply *script;
     size_t replies, next;
     struct buf received;
-    int requests;
+    int requests, connections;
+    int fragments; /* requests that began and did not end */
     pthread_t thread;
 };
 
