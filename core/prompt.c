@@ -1,10 +1,11 @@
-/* The canonical form of a request and its prefix chain. The facts are in prompt_facts.c. */
+/* The canonical form of a request and its prefix chain, by the tables of its path. */
 #include "core/prompt.h"
 
 #include "core/jtext.h"
-#include "core/prompt_facts.h"
+#include "core/prompt_rules.h"
 #include "core/prompt_writer.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,73 +15,20 @@
 #define MEMBERS_FIRST  64
 #define MEMBERS_SIMPLE 8 /* so few are sorted by insertion */
 
-/* ---- where in a request we are, as far as it changes the canonical form ---- */
-
-enum place {
-    PLACE_OTHER,
-    PLACE_BODY,
-    PLACE_MESSAGES, /* the array, and each message */
-    PLACE_CONTENT,  /* the array of parts, and each part */
-    PLACE_TOOLS,    /* the array, and each tool */
-    PLACE_FUNCTION, /* also the elements of the older `functions` */
-    PLACE_FORMAT,
-    PLACE_FORMAT_SCHEMA,
-    PLACE_SCHEMA,  /* a JSON Schema: order is meaning, all the way down */
-    PLACE_NO_MARK, /* at L1: cannot change the answer */
-    PLACE_STREAM,  /* at L1: dropped when false */
-};
-
-static const struct {
-    enum place in;
-    const char *name;
-    enum place to;
-} places[] = {
-    {PLACE_BODY, "messages", PLACE_MESSAGES},
-    {PLACE_MESSAGES, "content", PLACE_CONTENT},
-    {PLACE_BODY, "tools", PLACE_TOOLS},
-    {PLACE_TOOLS, "function", PLACE_FUNCTION},
-    {PLACE_BODY, "functions", PLACE_FUNCTION},
-    {PLACE_FUNCTION, "parameters", PLACE_SCHEMA},
-    {PLACE_BODY, "response_format", PLACE_FORMAT},
-    {PLACE_FORMAT, "json_schema", PLACE_FORMAT_SCHEMA},
-    {PLACE_FORMAT_SCHEMA, "schema", PLACE_SCHEMA},
-    {PLACE_BODY, "stream", PLACE_STREAM},
-    {PLACE_BODY, "metadata", PLACE_NO_MARK},
-    {PLACE_BODY, "user", PLACE_NO_MARK},
-    {PLACE_BODY, "safety_identifier", PLACE_NO_MARK},
-    {PLACE_BODY, "store", PLACE_NO_MARK},
-    {PLACE_BODY, "prompt_cache_key", PLACE_NO_MARK},
-    {PLACE_BODY, "prompt_cache_options", PLACE_NO_MARK},
-    {PLACE_BODY, "prompt_cache_retention", PLACE_NO_MARK},
-    {PLACE_CONTENT, "prompt_cache_breakpoint", PLACE_NO_MARK},
-};
-
-/* What stands before the messages of a prompt, or keeps a provider from sharing it: link 0. */
-static const struct {
-    const char *name;
-    enum place place;
-    bool is_prompt; /* its text is part of the prompt's length */
-} settings[] = {
-    {"model", PLACE_OTHER, false},
-    {"tools", PLACE_TOOLS, true},
-    {"tool_choice", PLACE_OTHER, false},
-    {"functions", PLACE_FUNCTION, true},
-    {"function_call", PLACE_OTHER, false},
-    {"response_format", PLACE_FORMAT, true},
-    {"reasoning_effort", PLACE_OTHER, false},
-    {"verbosity", PLACE_OTHER, false},
-    {"service_tier", PLACE_OTHER, false},
-    {"prompt_cache_key", PLACE_OTHER, false},
-};
-
-static enum place place_of(enum place in, struct span raw_name)
+static enum place place_of(const struct prompt_rules *rules, enum place in,
+                           struct span raw_name)
 {
     if (in == PLACE_SCHEMA || in == PLACE_OTHER) {
         return in;
     }
-    for (size_t i = 0; i < ARRAY_LEN(places); i++) {
-        if (places[i].in == in && jtext_is_string(raw_name, places[i].name)) {
-            return places[i].to;
+    if (in == PLACE_BODY) {
+        const struct prompt_field *f = rules_field(rules, raw_name);
+        return f ? f->place : PLACE_OTHER;
+    }
+    for (size_t i = 0; i < rules->places_n; i++) {
+        const struct prompt_place *row = &rules->places[i];
+        if (row->in == in && jtext_is_string(raw_name, row->name)) {
+            return row->to;
         }
     }
     return PLACE_OTHER;
@@ -94,6 +42,7 @@ struct member {
 };
 
 struct walk {
+    const struct prompt_rules *rules;
     struct writer w;
     const char *base; /* of the body: what members count from */
     struct member *members;
@@ -101,6 +50,7 @@ struct walk {
     struct hash *whole, *chain;
     struct prompt *p;
     uint64_t prefix_bytes; /* prompt text in the chain so far */
+    uint64_t passed;       /* messages */
     struct span field;     /* the request field we are in, for messages */
     struct err *err;
 };
@@ -160,21 +110,28 @@ static int walk_number(struct walk *k, struct span value)
 /* The chain as it is now becomes a link. */
 static void close_link(struct walk *k)
 {
+    assert(k->p->chain_len < PROMPT_CHAIN_MAX);
     k->p->chain[k->p->chain_len++] = (struct prompt_link){
         .hash = hash_u64(hash_peek(k->chain)),
         .bytes = (uint32_t)MIN_OF(k->prefix_bytes, (uint64_t)UINT32_MAX),
     };
 }
 
+/* A message that others follow. */
+static bool is_linked(const struct walk *k, enum place place)
+{
+    return place == PLACE_MESSAGES && k->passed + 1 < k->p->messages &&
+           k->p->chain_len < PROMPT_CHAIN_MAX;
+}
+
 static int walk_array(struct walk *k, struct span value, enum place place)
 {
     struct span element;
-    uint64_t index = 0;
+    bool first = true;
     writer_put(&k->w, "[", 1);
-    for (size_t at = 0; jtext_next(value, &at, NULL, &element); index++) {
-        bool linked = place == PLACE_MESSAGES && index < PROMPT_CHAIN_MAX &&
-                      index + 1 < k->p->messages;
-        if (index) {
+    for (size_t at = 0; jtext_next(value, &at, NULL, &element); first = false) {
+        bool linked = is_linked(k, place);
+        if (!first) {
             writer_put(&k->w, ",", 1);
         }
         if (linked) {
@@ -186,6 +143,7 @@ static int walk_array(struct walk *k, struct span value, enum place place)
         }
         if (linked) {
             k->prefix_bytes += writer_aim(&k->w, k->whole, NULL);
+            k->passed++;
             close_link(k);
         }
     }
@@ -237,7 +195,7 @@ static void members_sort(struct walk *k, struct member *m, size_t n)
 static bool is_dropped(const struct walk *k, enum place place, struct span value)
 {
     return k->w.level >= PROMPT_L1 &&
-           (place == PLACE_NO_MARK || (place == PLACE_STREAM && !jtext_true(value)));
+           (place == PLACE_NO_MARK || (place == PLACE_FALSE && !jtext_true(value)));
 }
 
 /* Appends the members of an object to the list. */
@@ -258,7 +216,7 @@ static void drop_members(struct walk *k, size_t from, enum place place)
     size_t kept = from;
     for (size_t i = from; i < k->members_n; i++) {
         const struct member *m = &k->members[i];
-        if (!is_dropped(k, place_of(place, name_of(k, m)), value_of(k, m))) {
+        if (!is_dropped(k, place_of(k->rules, place, name_of(k, m)), value_of(k, m))) {
             k->members[kept++] = *m;
         }
     }
@@ -273,7 +231,7 @@ static int walk_member(struct walk *k, const struct member *m, enum place place)
     }
     writer_string(&k->w, name, true);
     writer_put(&k->w, ":", 1);
-    return walk_value(k, value_of(k, m), place_of(place, name));
+    return walk_value(k, value_of(k, m), place_of(k->rules, place, name));
 }
 
 /* Writes the object whose members are the last of the list, and takes them off it. */
@@ -331,27 +289,35 @@ static const struct member *find_member(const struct walk *k, const char *name)
     return NULL;
 }
 
+/* One field that link 0 is made of. */
+static int walk_setting(struct walk *k, const struct prompt_field *f, struct span value)
+{
+    k->field = span_str(f->name);
+    writer_aim(&k->w, k->chain, NULL);
+    writer_put(&k->w, f->name, strlen(f->name) + 1);
+    writer_aim(&k->w, k->chain, NULL);
+    int rc = walk_value(k, value, f->place);
+    if (rc < 0) {
+        return rc;
+    }
+    uint64_t bytes = writer_aim(&k->w, NULL, NULL);
+    k->prefix_bytes += f->rules & RULE_TEXT ? bytes : 0;
+    k->passed += (f->rules & RULE_FIRST) && jtext_type(value) != JTEXT_NULL;
+    return 0;
+}
+
 /* The body's members are in the list: those that link 0 is made of go into the chain. */
 static int walk_settings(struct walk *k)
 {
-    for (size_t i = 0; i < ARRAY_LEN(settings); i++) {
-        const char *name = settings[i].name;
-        const struct member *m = find_member(k, name);
-        if (!m) {
-            continue;
-        }
-        k->field = span_str(name);
-        writer_aim(&k->w, k->chain, NULL);
-        writer_put(&k->w, name, strlen(name) + 1);
-        writer_aim(&k->w, k->chain, NULL);
-        int rc = walk_value(k, value_of(k, m), settings[i].place);
+    for (size_t i = 0; i < k->rules->fields_n; i++) {
+        const struct prompt_field *f = &k->rules->fields[i];
+        const struct member *m = f->rules & RULE_SPLITS ? find_member(k, f->name) : NULL;
+        int rc = m ? walk_setting(k, f, value_of(k, m)) : 0;
         if (rc < 0) {
             return rc;
         }
-        uint64_t bytes = writer_aim(&k->w, NULL, NULL);
-        k->prefix_bytes += settings[i].is_prompt ? bytes : 0;
     }
-    if (k->p->messages == 1) {
+    if (k->passed > 0 || k->p->messages == 1 || k->p->inputs > 0) {
         close_link(k);
     }
     return 0;
@@ -359,21 +325,28 @@ static int walk_settings(struct walk *k)
 
 static int walk_facts(const struct walk *k)
 {
+    uint64_t seen = 0;
     for (size_t i = 0; i < k->members_n; i++) {
         const struct member *m = &k->members[i];
-        int rc = facts_read(k->p, name_of(k, m), value_of(k, m), k->err);
+        const struct prompt_field *f = rules_field(k->rules, name_of(k, m));
+        if (!f) {
+            continue;
+        }
+        seen |= UINT64_C(1) << (f - k->rules->fields);
+        int rc = f->read ? f->read(k->p, f->name, value_of(k, m), k->err) : 0;
         if (rc < 0) {
             return rc;
         }
     }
-    return facts_complete(k->p, k->err);
+    return facts_complete(k->rules, seen, k->p, k->err);
 }
 
-int prompt_read(struct span body, enum prompt_level level, struct prompt *ret,
-                struct err *err)
+int prompt_read(enum prompt_path path, struct span body, enum prompt_level level,
+                struct prompt *ret, struct err *err)
 {
     struct prompt p;
     _cleanup_(walk_fini) struct walk k = {
+        .rules = rules_of(path),
         .w.level = level,
         .base = body.p,
         .whole = hash_open(),
@@ -383,7 +356,7 @@ int prompt_read(struct span body, enum prompt_level level, struct prompt *ret,
     };
     if (jtext_type(body) != JTEXT_OBJECT || body.n > JTEXT_BYTES_MAX) {
         err_set(err, ERR_INPUT, "body must be a JSON object");
-        err_hint(err, "%s", "\"body\": {\"model\": ..., \"messages\": [...]}");
+        err_hint(err, "write \"body\": {\"model\": ..., ...}");
         return -ERR_INPUT;
     }
     facts_init(&p, body.n);

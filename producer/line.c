@@ -1,12 +1,10 @@
 #include "producer/line.h"
 
 #include "core/jtext.h"
+#include "core/prompt.h"
 
 #include <stdarg.h>
 #include <stdio.h>
-
-/* What a batch may be sent to; a new path also needs its checks in core/prompt.c. */
-static const char *const paths[] = {"/v1/chat/completions"};
 
 PRINTF_LIKE(3, 4)
 static bool refuse(struct line_verdict *v, const char *remedy, const char *fmt, ...)
@@ -72,16 +70,15 @@ static bool check_method(struct span text, struct line_verdict *v)
 static bool check_url(struct span text, struct line_verdict *v)
 {
     struct span url;
+    enum prompt_path path;
     if (!jtext_get(text, "url", &url)) {
         return refuse(v, "add \"url\": \"/v1/chat/completions\"", "url is missing");
     }
-    for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
-        if (jtext_is_string(url, paths[i])) {
-            return true;
-        }
+    if (prompt_path_find(url, &path) < 0) {
+        return refuse(v, "write " PROMPT_PATHS_TEXT, "url %.*s is not supported",
+                      (int)MIN_OF(url.n, 80), url.p);
     }
-    return refuse(v, "write \"url\": \"/v1/chat/completions\"",
-                  "url %.*s is not supported", (int)MIN_OF(url.n, 80), url.p);
+    return true;
 }
 
 static bool check_body(struct span text, struct line_verdict *v)

@@ -4,8 +4,6 @@
 
 #include <stdio.h>
 
-static const char *const known_paths[] = {"/v1/chat/completions"};
-
 static void refuse(struct ask *a, const char *why)
 {
     snprintf(a->why, sizeof(a->why), "%.*s", (int)sizeof(a->why) - 1, why);
@@ -18,20 +16,15 @@ static void place(struct span line, struct span part, uint32_t *ret_at, uint32_t
     *ret_len = (uint32_t)part.n;
 }
 
-static bool read_path(struct span line, struct ask *a)
+static bool read_path(struct span line, struct ask *a, enum prompt_path *ret)
 {
     struct span url, method;
     bool post = !jtext_get(line, "method", &method) || jtext_is_string(method, "POST");
-    if (!post || !jtext_get(line, "url", &url)) {
+    if (!post || !jtext_get(line, "url", &url) || prompt_path_find(url, ret) < 0) {
         return false;
     }
-    for (size_t i = 0; i < ARRAY_LEN(known_paths); i++) {
-        if (jtext_is_string(url, known_paths[i])) {
-            snprintf(a->path, sizeof(a->path), "%s", known_paths[i]);
-            return true;
-        }
-    }
-    return false;
+    snprintf(a->path, sizeof(a->path), "%s", prompt_paths[*ret]);
+    return true;
 }
 
 /* What the batch lane cannot do, in the words of the person who can change it. */
@@ -51,6 +44,7 @@ static void read_line(struct span line, enum prompt_level level, struct ask *a)
 {
     struct err err = {0};
     struct span id, body;
+    enum prompt_path path;
     if (jtext_check(line, &err) < 0) {
         refuse(a, err.msg);
         return;
@@ -62,8 +56,8 @@ static void read_line(struct span line, enum prompt_level level, struct ask *a)
     if (jtext_get(line, "custom_id", &id) && jtext_type(id) == JTEXT_STRING) {
         place(line, id, &a->id_at, &a->id_len);
     }
-    if (!read_path(line, a)) {
-        refuse(a, "has no \"method\":\"POST\" with \"url\":\"/v1/chat/completions\"");
+    if (!read_path(line, a, &path)) {
+        refuse(a, "has no \"method\":\"POST\" with \"url\":" PROMPT_PATHS_TEXT);
         return;
     }
     if (!jtext_get(line, "body", &body) || jtext_type(body) != JTEXT_OBJECT) {
@@ -71,7 +65,7 @@ static void read_line(struct span line, enum prompt_level level, struct ask *a)
         return;
     }
     place(line, body, &a->body_at, &a->body_len);
-    if (prompt_read(body, level, &a->prompt, &err) < 0) {
+    if (prompt_read(path, body, level, &a->prompt, &err) < 0) {
         refuse(a, err.msg);
         return;
     }

@@ -258,7 +258,7 @@ static void job_line(struct buf *line, unsigned n, unsigned bound)
         for (; *digits == '0' && digits[1] >= '0' && digits[1] <= '9'; digits++) {
             *digits = ' ';
         }
-        must(prompt_read(span_str(body), PROMPT_L1, &p, &err), &err);
+        must(prompt_read(PROMPT_CHAT, span_str(body), PROMPT_L1, &p, &err), &err);
         uint64_t total = prompt_tokens_bound(&p) + p.output_limit;
         if (total == bound) {
             break;

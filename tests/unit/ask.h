@@ -7,7 +7,8 @@
 #include "core/jtext.h"
 #include "core/prompt.h"
 
-static inline struct prompt read_at(struct span body, enum prompt_level level)
+static inline struct prompt read_for(enum prompt_path path, struct span body,
+                                     enum prompt_level level)
 {
     struct prompt p;
     struct err err = {0};
@@ -15,11 +16,16 @@ static inline struct prompt read_at(struct span body, enum prompt_level level)
     assert_non_null(copy);
     memcpy(copy, body.p, body.n);
     body.p = copy;
-    if (jtext_check(body, &err) < 0 || prompt_read(body, level, &p, &err) < 0) {
+    if (jtext_check(body, &err) < 0 || prompt_read(path, body, level, &p, &err) < 0) {
         fail_msg("%.*s: %s", (int)MIN_OF(body.n, (size_t)300), body.p, err.msg);
     }
     free(copy);
     return p;
+}
+
+static inline struct prompt read_at(struct span body, enum prompt_level level)
+{
+    return read_for(PROMPT_CHAT, body, level);
 }
 
 static inline struct prompt read_prompt(const char *body)

@@ -300,7 +300,7 @@ static void what_is_wrong_with_a_request_is_said_with_its_field(void **state)
     for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
         struct prompt p;
         struct err err = {0};
-        int rc = prompt_read(span_str(wrong[i].body), PROMPT_L1, &p, &err);
+        int rc = prompt_read(PROMPT_CHAT, span_str(wrong[i].body), PROMPT_L1, &p, &err);
         if (rc != -ERR_INPUT ||
             strncmp(err.msg, wrong[i].msg, strlen(wrong[i].msg)) != 0 || !err.hint[0]) {
             fail_msg("%s: %d '%s' hint '%s'", wrong[i].body, rc, err.msg, err.hint);
