@@ -1,100 +1,13 @@
-#include "core/prices.h"
+#include "core/prices_int.h"
 
-#include "core/clock.h"
-#include "core/hash.h"
-#include "core/prompt.h"
-
-#include <errno.h>
-#include <jansson.h>
-#include <stdio.h>
 #include <stdlib.h>
 
-#define BOOK_BYTES_MAX  ((size_t)4 << 20)
-#define BOOK_ROWS_MAX   10000
-#define ROW_TIERS_MAX   8
-#define PROVIDER_MAX    40
-#define LANES_PRICED    2 /* batch and sync; servers of one's own have no list price */
 #define TOKENS_PER_UNIT 1000000 /* list prices are per million tokens */
 #define MTOK_PLACES     6       /* so a price per token is a whole number of picos */
-#define DAY_N           (CLOCK_DAY_TEXT - 1)
 
-/* Prices of one token. */
-struct unit {
-    struct usd input, cache_read, cache_write, output;
-};
+/* ---- what every book shares ---- */
 
-struct tier {
-    uint64_t min_prompt_tokens;
-    struct unit lane[LANES_PRICED]; /* by enum lane */
-};
-
-struct price_row {
-    char provider[PROVIDER_MAX + 1], model[PROMPT_MODEL_MAX + 1], from[CLOCK_DAY_TEXT];
-    uint64_t context_tokens, output_tokens_max, cache_min_tokens;
-    unsigned tiers_len;
-    struct tier tiers[ROW_TIERS_MAX];
-};
-
-/* Rows are in order of provider, model, first day. */
-struct price_book {
-    char version[PRICES_VERSION_MAX];
-    size_t rows_len;
-    struct price_row *rows;
-};
-
-/* ---- reading the file ---- */
-
-/* Where in the file we are, for messages. */
-struct reader {
-    const char *name; /* of the file */
-    size_t row;       /* 1-based; 0: above the rows */
-    const char *model;
-    struct err *err;
-};
-
-static int refuse(const struct reader *r, const char *what, const char *field)
-{
-    char where[200] = "";
-    if (r->row) {
-        snprintf(where, sizeof(where), "row %zu (%s): ", r->row,
-                 r->model ? r->model : "no model");
-    }
-    err_set(r->err, ERR_INPUT, "could not read price book '%s': %s'%s' %s", r->name,
-            where, field, what);
-    err_hint(r->err, "docs/MONEY.md tells how to write one");
-    return -ERR_INPUT;
-}
-
-/* Every member must be one of `known` (NULL at the end). */
-static int only(const struct reader *r, json_t *object, const char *const *known)
-{
-    const char *key;
-    json_t *value;
-    json_object_foreach(object, key, value)
-    {
-        size_t i = 0;
-        while (known[i] && strcmp(known[i], key) != 0) {
-            i++;
-        }
-        if (!known[i]) {
-            return refuse(r, "is not a field of a price book", key);
-        }
-    }
-    return 0;
-}
-
-static int read_text(const struct reader *r, json_t *object, const char *field, char *ret,
-                     size_t size)
-{
-    const char *text = json_string_value(json_object_get(object, field));
-    if (!text || !text[0] || strlen(text) >= size) {
-        return refuse(r, "must be a short text", field);
-    }
-    memcpy(ret, text, strlen(text) + 1);
-    return 0;
-}
-
-static bool is_day(const char *s)
+bool price_is_day(const char *s)
 {
     static const char form[] = "dddd-dd-dd";
     size_t i = 0;
@@ -106,278 +19,16 @@ static bool is_day(const char *s)
     return s[i] == '\0';
 }
 
-static int read_day(const struct reader *r, json_t *object, const char *field,
-                    char ret[static CLOCK_DAY_TEXT])
+int price_parse(struct span text, struct usd *ret)
 {
-    const char *text = json_string_value(json_object_get(object, field));
-    if (!text || !is_day(text)) {
-        return refuse(r, "must be a day such as \"2026-11-21\"", field);
-    }
-    memcpy(ret, text, CLOCK_DAY_TEXT);
-    return 0;
-}
-
-static int read_count(const struct reader *r, json_t *object, const char *field,
-                      uint64_t *ret)
-{
-    json_t *value = json_object_get(object, field);
-    if (!json_is_integer(value) || json_integer_value(value) < 0) {
-        return refuse(r, "must be a number of tokens", field);
-    }
-    *ret = (uint64_t)json_integer_value(value);
-    return 0;
-}
-
-/* "0.15" USD per million tokens -> 150,000 picos a token. */
-static int parse_price(const char *text, struct usd *ret)
-{
-    const char *point = text ? strchr(text, '.') : NULL;
+    const char *point = text.n ? memchr(text.p, '.', text.n) : NULL;
     struct usd per_unit;
-    if (!text || (point && strlen(point + 1) > MTOK_PLACES) ||
-        usd_parse(span_str(text), &per_unit) < 0) {
+    if ((point && text.p + text.n - point - 1 > MTOK_PLACES) ||
+        usd_parse(text, &per_unit) < 0) {
         return -1;
     }
     *ret = usd_from_pico(usd_pico(per_unit) / TOKENS_PER_UNIT);
     return 0;
-}
-
-/* `otherwise` is the price when the field is absent; NULL: it must be there. */
-static int read_price(const struct reader *r, json_t *object, const char *field,
-                      const struct usd *otherwise, struct usd *ret)
-{
-    json_t *value = json_object_get(object, field);
-    if (!value && otherwise) {
-        *ret = *otherwise;
-        return 0;
-    }
-    if (parse_price(json_string_value(value), ret) < 0) {
-        return refuse(r, "must be USD per million tokens as a text, at most 6 decimals",
-                      field);
-    }
-    return 0;
-}
-
-static int read_unit(const struct reader *r, json_t *tier, const char *lane,
-                     struct unit *ret)
-{
-    static const char *const known[] = {"input", "cache_read", "cache_write", "output",
-                                        NULL};
-    json_t *object = json_object_get(tier, lane);
-    if (!json_is_object(object)) {
-        return refuse(r, "must be an object with the prices of that lane", lane);
-    }
-    if (only(r, object, known) < 0 ||
-        read_price(r, object, "input", NULL, &ret->input) < 0 ||
-        read_price(r, object, "cache_read", &ret->input, &ret->cache_read) < 0 ||
-        read_price(r, object, "cache_write", &ret->input, &ret->cache_write) < 0 ||
-        read_price(r, object, "output", NULL, &ret->output) < 0) {
-        return -ERR_INPUT;
-    }
-    return 0;
-}
-
-static bool unit_dearer(const struct unit *a, const struct unit *b)
-{
-    return usd_cmp(a->input, b->input) > 0 || usd_cmp(a->cache_read, b->cache_read) > 0 ||
-           usd_cmp(a->cache_write, b->cache_write) > 0 ||
-           usd_cmp(a->output, b->output) > 0;
-}
-
-static int read_tier(const struct reader *r, json_t *object, struct price_row *row)
-{
-    static const char *const known[] = {"min_prompt_tokens", "standard", "batch", NULL};
-    struct tier *t = &row->tiers[row->tiers_len];
-    if (!json_is_object(object)) {
-        return refuse(r, "must hold objects", "tiers");
-    }
-    if (only(r, object, known) < 0 ||
-        read_count(r, object, "min_prompt_tokens", &t->min_prompt_tokens) < 0 ||
-        read_unit(r, object, "standard", &t->lane[LANE_SYNC]) < 0 ||
-        read_unit(r, object, "batch", &t->lane[LANE_BATCH]) < 0) {
-        return -ERR_INPUT;
-    }
-    if (row->tiers_len == 0 ? t->min_prompt_tokens != 0
-                            : t->min_prompt_tokens <= t[-1].min_prompt_tokens) {
-        return refuse(r, "must be 0 in the first tier and rise from tier to tier",
-                      "min_prompt_tokens");
-    }
-    if (unit_dearer(&t->lane[LANE_BATCH], &t->lane[LANE_SYNC])) {
-        return refuse(r, "must not be dearer than 'standard'", "batch");
-    }
-    row->tiers_len++;
-    return 0;
-}
-
-static int read_tiers(const struct reader *r, json_t *object, struct price_row *row)
-{
-    json_t *tiers = json_object_get(object, "tiers");
-    size_t n = json_array_size(tiers); /* 0 when it is no array */
-    if (n == 0 || n > ROW_TIERS_MAX) {
-        return refuse(r, "must be a list of 1 to 8 tiers", "tiers");
-    }
-    for (size_t i = 0; i < n; i++) {
-        if (read_tier(r, json_array_get(tiers, i), row) < 0) {
-            return -ERR_INPUT;
-        }
-    }
-    return 0;
-}
-
-static int row_order(const struct price_row *a, const struct price_row *b)
-{
-    int order = strcmp(a->provider, b->provider);
-    order = order ? order : strcmp(a->model, b->model);
-    return order ? order : strcmp(a->from, b->from);
-}
-
-static int read_row(struct reader *r, json_t *object, struct price_book *b)
-{
-    static const char *const known[] = {
-        "provider",
-        "model",
-        "effective_from",
-        "context_tokens",
-        "max_output_tokens",
-        "cache_min_tokens",
-        "tiers",
-        "source",
-        NULL,
-    };
-    struct price_row *row = &b->rows[b->rows_len];
-    char source[1000];
-    r->model = json_string_value(json_object_get(object, "model"));
-    if (!json_is_object(object)) {
-        return refuse(r, "must hold objects", "rows");
-    }
-    if (only(r, object, known) < 0 ||
-        read_text(r, object, "provider", row->provider, sizeof(row->provider)) < 0 ||
-        read_text(r, object, "model", row->model, sizeof(row->model)) < 0 ||
-        read_day(r, object, "effective_from", row->from) < 0 ||
-        read_count(r, object, "context_tokens", &row->context_tokens) < 0 ||
-        read_count(r, object, "max_output_tokens", &row->output_tokens_max) < 0 ||
-        read_count(r, object, "cache_min_tokens", &row->cache_min_tokens) < 0 ||
-        read_text(r, object, "source", source, sizeof(source)) < 0 ||
-        read_tiers(r, object, row) < 0) {
-        return -ERR_INPUT;
-    }
-    if (b->rows_len && row_order(row - 1, row) >= 0) {
-        return refuse(r, "is out of order: rows stand by provider, model, effective_from",
-                      "rows");
-    }
-    b->rows_len++;
-    return 0;
-}
-
-static int read_rows(struct reader *r, json_t *root, struct price_book *b)
-{
-    json_t *rows = json_object_get(root, "rows");
-    size_t n = json_array_size(rows);
-    if (n == 0 || n > BOOK_ROWS_MAX) {
-        return refuse(r, "must be a list of 1 to 10000 rows", "rows");
-    }
-    b->rows = calloc(n, sizeof(*b->rows));
-    if (!b->rows) {
-        return err_set(r->err, ERR_FAIL, "could not read price book '%s': out of memory",
-                       r->name);
-    }
-    for (size_t i = 0; i < n; i++) {
-        r->row = i + 1;
-        if (read_row(r, json_array_get(rows, i), b) < 0) {
-            return -ERR_INPUT;
-        }
-    }
-    return 0;
-}
-
-static int read_book(struct reader *r, json_t *root, struct span json,
-                     struct price_book *b)
-{
-    static const char *const known[] = {"schema", "date", "currency",
-                                        "unit",   "rows", NULL};
-    static const char *const said[][2] = {
-        {"schema", "offpeak.price-book/1"},
-        {"currency", "USD"},
-        {"unit", "per 1,000,000 tokens"},
-    };
-    char day[CLOCK_DAY_TEXT], hex[HASH_HEX];
-    if (!json_is_object(root)) {
-        return refuse(r, "must be an object", "price book");
-    }
-    for (size_t i = 0; i < ARRAY_LEN(said); i++) {
-        const char *value = json_string_value(json_object_get(root, said[i][0]));
-        if (!value || strcmp(value, said[i][1]) != 0) {
-            char what[80];
-            snprintf(what, sizeof(what), "must be \"%s\"", said[i][1]);
-            return refuse(r, what, said[i][0]);
-        }
-    }
-    if (only(r, root, known) < 0 || read_day(r, root, "date", day) < 0) {
-        return -ERR_INPUT;
-    }
-    snprintf(b->version, sizeof(b->version), "%s#%.8s", day,
-             hash_hex(hash_of(json), hex));
-    return read_rows(r, root, b);
-}
-
-static void price_book_freep(struct price_book **b)
-{
-    price_book_free(*b);
-}
-
-int price_book_parse(struct price_book **ret, struct span json, const char *name,
-                     struct err *err)
-{
-    struct reader r = {.name = name, .err = err};
-    json_error_t why;
-    _cleanup_(json_decrefp) json_t *root =
-        json_loadb(json.p ? json.p : "", json.n, JSON_REJECT_DUPLICATES, &why);
-    if (!root) {
-        return err_set(err, ERR_INPUT, "could not read price book '%s': line %d: %s",
-                       name, why.line, why.text);
-    }
-    _cleanup_(price_book_freep) struct price_book *b = calloc(1, sizeof(*b));
-    if (!b) {
-        return err_set(err, ERR_FAIL, "could not read price book '%s': out of memory",
-                       name);
-    }
-    int rc = read_book(&r, root, json, b);
-    if (rc == 0) {
-        *ret = TAKE_PTR(b);
-    }
-    return rc;
-}
-
-static void fclosep(FILE **file)
-{
-    if (*file) {
-        fclose(*file);
-    }
-}
-
-int price_book_load(struct price_book **ret, const char *path, struct err *err)
-{
-    _cleanup_(buf_fini) struct buf text;
-    buf_init(&text, BOOK_BYTES_MAX);
-    _cleanup_(fclosep) FILE *file = fopen(path, "re");
-    char chunk[4096];
-    size_t n;
-    if (!file) {
-        err_set(err, ERR_USAGE, "could not open price book '%s': %s", path,
-                strerror(errno));
-        err_hint(err, "give its path with --set prices.file=FILE");
-        return -ERR_USAGE;
-    }
-    while ((n = fread(chunk, 1, sizeof(chunk), file)) > 0) {
-        if (buf_add(&text, chunk, n) < 0) {
-            return err_set(err, ERR_INPUT,
-                           "could not read price book '%s': larger than 4 MiB", path);
-        }
-    }
-    if (ferror(file)) {
-        return err_set(err, ERR_FAIL, "could not read price book '%s': %s", path,
-                       strerror(errno));
-    }
-    return price_book_parse(ret, buf_span(&text), path, err);
 }
 
 struct price_book *price_book_free(struct price_book *b)
@@ -430,12 +81,22 @@ static struct span base_model(struct span model)
         return model;
     }
     memcpy(tail, model.p + model.n - DAY_N, DAY_N);
-    return is_day(tail) ? span_of(model.p, model.n - DAY_N - 1) : model;
+    return price_is_day(tail) ? span_of(model.p, model.n - DAY_N - 1) : model;
+}
+
+/* Own servers ask one price for whatever model they serve. */
+static const struct price_row *find_own(const struct price_book *b, const char *provider,
+                                        struct span model)
+{
+    return model.n && strcmp(provider, b->rows->provider) == 0 ? b->rows : NULL;
 }
 
 const struct price_row *price_find(const struct price_book *b, const char *provider,
                                    struct span model, const char *day)
 {
+    if (b->own) {
+        return find_own(b, provider, model);
+    }
     const struct price_row *row = find_exact(b, provider, model, day);
     struct span base = base_model(model);
     return row || base.n == model.n ? row : find_exact(b, provider, base, day);
@@ -463,20 +124,27 @@ uint64_t price_cache_min_tokens(const struct price_row *r)
 
 /* ---- arithmetic ---- */
 
-/* The tier a prompt of that length is billed at, the whole of it. */
+/* Where a tier keeps the prices of that lane; -1: the row has none for it. */
+static int slot_of(const struct price_row *r, enum lane lane)
+{
+    switch (lane) {
+    case LANE_BATCH:
+    case LANE_SYNC: return r->own ? -1 : (int)lane;
+    case LANE_POOL: return r->own ? 0 : -1;
+    }
+    return -1;
+}
+
+/* The tier a prompt of that length is billed at, the whole of it; NULL: no such price. */
 static const struct unit *unit_for(const struct price_row *r, enum lane lane,
                                    uint64_t input)
 {
     unsigned i = r->tiers_len - 1;
+    int slot = slot_of(r, lane);
     while (i && r->tiers[i].min_prompt_tokens > input) {
         i--;
     }
-    return &r->tiers[i].lane[lane];
-}
-
-static bool is_priced(enum lane lane)
-{
-    return lane == LANE_BATCH || lane == LANE_SYNC;
+    return slot < 0 ? NULL : &r->tiers[i].lane[slot];
 }
 
 static bool usage_possible(const struct usage *u)
@@ -496,10 +164,10 @@ int price_cost(const struct price_row *r, enum lane lane, const struct usage *u,
                struct cost *ret)
 {
     struct cost c;
-    if (!is_priced(lane) || !usage_possible(u)) {
+    const struct unit *unit = unit_for(r, lane, u->input);
+    if (!unit || !usage_possible(u)) {
         return -1;
     }
-    const struct unit *unit = unit_for(r, lane, u->input);
     bool exact =
         usd_mul(&c.input, unit->input, u->input - u->cache_read - u->cache_write) &&
         usd_mul(&c.cache_read, unit->cache_read, u->cache_read) &&
@@ -526,6 +194,12 @@ static int uncached(const struct price_row *r, enum lane lane, const struct usag
     return 0;
 }
 
+/* A plain call: the lane that saves nothing. */
+static enum lane plain_lane(const struct price_row *r)
+{
+    return r->own ? LANE_POOL : LANE_SYNC;
+}
+
 /* baseline -> batch price -> what was billed: each step's difference is one tactic's saving.
  * Nothing is routed yet, so the model asked for is the model that answered. */
 static int charge_call(const struct price_row *r, enum lane lane, const struct usage *u,
@@ -547,8 +221,8 @@ int price_charge(const struct price_row *r, enum lane lane, enum answer_source s
                  const struct usage *u, struct charge *ret)
 {
     struct charge c = {0};
-    if (!is_priced(lane) || !usage_possible(u) ||
-        uncached(r, LANE_SYNC, u, &c.baseline) < 0) {
+    if (slot_of(r, lane) < 0 || !usage_possible(u) ||
+        uncached(r, plain_lane(r), u, &c.baseline) < 0) {
         return -1;
     }
     int rc = 0;
@@ -572,12 +246,13 @@ int price_bound(const struct price_row *r, enum lane lane, uint64_t input_max,
                 uint64_t output_max, struct usd *ret)
 {
     struct usd bound = USD_ZERO;
-    if (!is_priced(lane)) {
+    int slot = slot_of(r, lane);
+    if (slot < 0) {
         return -1;
     }
     for (unsigned i = 0; i < r->tiers_len && r->tiers[i].min_prompt_tokens <= input_max;
          i++) {
-        const struct unit *unit = &r->tiers[i].lane[lane];
+        const struct unit *unit = &r->tiers[i].lane[slot];
         struct usd input, output;
         struct usd dearest =
             dearer(dearer(unit->input, unit->cache_write), unit->cache_read);
@@ -591,7 +266,35 @@ int price_bound(const struct price_row *r, enum lane lane, uint64_t input_max,
     return 0;
 }
 
+bool price_is_free(const struct price_row *r, enum lane lane)
+{
+    int slot = slot_of(r, lane);
+    for (unsigned i = 0; slot >= 0 && i < r->tiers_len; i++) {
+        const struct unit *u = &r->tiers[i].lane[slot];
+        if (!usd_is_zero(u->input) || !usd_is_zero(u->cache_read) ||
+            !usd_is_zero(u->cache_write) || !usd_is_zero(u->output)) {
+            return false;
+        }
+    }
+    return slot >= 0;
+}
+
+unsigned price_tries(const struct price_row *r, enum lane lane)
+{
+    return price_is_free(r, lane) ? LANE_TRIES_FREE : lane_tries(lane);
+}
+
 /* ---- lanes ---- */
+
+unsigned lane_tries(enum lane lane)
+{
+    switch (lane) {
+    case LANE_BATCH: return 1; /* a batch that may have been created is looked for */
+    case LANE_SYNC:
+    case LANE_POOL: return 2;
+    }
+    return 1;
+}
 
 const char *const lane_words[] = {
     [LANE_BATCH] = "batch",

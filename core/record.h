@@ -92,7 +92,9 @@ struct release {
     struct digest key;
     struct prompt_link chain[PROMPT_CHAIN_MAX];
     unsigned chain_len;
-    struct usd reserved;
+    struct usd reserved; /* for all tries together: see release_try_bound */
+    uint32_t
+        tries; /* how often its call may be made, each time perhaps billed; 1 at least */
     uint64_t input_bound, output_bound; /* tokens */
     bool unlimited; /* it states no output limit: output_bound is its model's maximum */
     char prices[PRICES_VERSION_MAX];
@@ -108,6 +110,8 @@ struct release {
 };
 int release_encode(const struct release *r, struct buf *block, struct err *err);
 int release_decode(struct span block, struct release *ret);
+/* What one try can cost at most. */
+struct usd release_try_bound(const struct release *r);
 
 /* ---- results ---- */
 enum status { STATUS_OK, STATUS_FAILED, STATUS_CANCELLED, STATUS_REJECTED };
@@ -134,7 +138,8 @@ struct spend_head {
     enum spend_kind kind;
     char job[JOB_ID_MAX], run[RUN_MAX + 1], team[TEAM_MAX + 1], feature[FEATURE_MAX + 1];
     uint64_t attempt;
-    bool final;               /* ends the job's reservation */
+    uint32_t try_n; /* of the job's calls in this attempt, which one; 1 the first */
+    bool final;     /* ends the job's reservation; else only the part `cost` of it */
     char day[CLOCK_DAY_TEXT]; /* period it is booked to: the day of its reservation */
     struct usd cost;          /* usage: billed; in doubt: the bound that stays booked */
     struct usage usage;
@@ -159,10 +164,13 @@ struct spend {
     const char *request_id; /* or NULL */
     const char *account;    /* account fingerprint */
     const char *prices;     /* price-book version */
+    const char *why;        /* in doubt: what happened; else NULL */
     int64_t time_ms;
 };
 /* event_id = the first 128 bits of SHA-256 over job id, attempt and kind, in hex: at-least-once
- * readers fold by it. An in-doubt record has null costs and tokens; `in_doubt_usd` is its bound. */
+ * readers fold by it. A job may have an in-doubt record for each of its tries: from the second
+ * on the try is part of the id. An in-doubt record has null costs and tokens; `in_doubt_usd` is
+ * its bound. One that is not final has no outcome: the job goes on with its next try. */
 int spend_encode(const struct spend *s, struct buf *headers, struct buf *json,
                  struct err *err);
 
@@ -214,6 +222,7 @@ struct open_row {
     char day[CLOCK_DAY_TEXT];
     struct usd reserved;
     uint64_t tokens; /* enqueued tokens it counts for in the flow cap */
+    uint64_t tried;  /* tries already booked as in doubt, and no longer in `reserved` */
     bool on_run;     /* its run has a --max-cost: it is reserved on that line too */
 };
 int open_row_encode(const struct open_row *o, struct buf *json);

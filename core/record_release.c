@@ -37,6 +37,7 @@ static const struct field release_list[] = {
     FIELD_WORD_OF(struct release, lane, lane_words, "lane"),
     FIELD_TEXT_OF(struct release, model, "model"),
     FIELD_OF(struct release, FIELD_USD, reserved, "pico"),
+    FIELD_OF(struct release, FIELD_U32, tries, "tries"),
     FIELD_RUN_OF(struct release, FIELD_U64, input_bound, 2, "tokens"),
     FIELD_OF(struct release, FIELD_BOOL, unlimited, "max"),
     FIELD_TEXT_OF(struct release, prices, "book"),
@@ -219,7 +220,9 @@ int release_encode(const struct release *r, struct buf *block, struct err *err)
         return err_set(err, ERR_FAIL, "could not release job '%s' of queue '%s.%s': %s",
                        r->job, r->team, r->feature, "its id does not name that queue");
     }
-    int rc = fields_to_headers(&release_fields, r, block);
+    struct release head = *r;
+    head.tries = r->tries > 1 ? r->tries : 0; /* one goes without saying */
+    int rc = fields_to_headers(&release_fields, &head, block);
     rc = rc < 0 ? rc : encode_key(&r->key, block);
     rc = rc < 0 ? rc
                 : encode_chain(r, room(block, start, strlen("chain")) / LINK_TEXT, block);
@@ -252,6 +255,12 @@ int release_decode(struct span block, struct release *ret)
     if (has_job && job_id_parse(span_str(r.job), r.team, r.feature) < 0) {
         return -1;
     }
+    r.tries = MAX_OF(r.tries, 1u);
     *ret = r;
     return 0;
+}
+
+struct usd release_try_bound(const struct release *r)
+{
+    return usd_from_pico(usd_pico(r->reserved) / (int64_t)MAX_OF(r->tries, 1u));
 }

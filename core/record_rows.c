@@ -87,6 +87,7 @@ static const struct field open_row_list[] = {
     FIELD_TEXT_OF(struct open_row, day, "day"),
     FIELD_OF(struct open_row, FIELD_USD, reserved, "reserved"),
     FIELD_OF(struct open_row, FIELD_U64, tokens, "tokens"),
+    FIELD_OF(struct open_row, FIELD_U64, tried, "tried"),
     FIELD_OF(struct open_row, FIELD_BOOL, on_run, "on_run"),
 };
 static const struct fields open_row_fields = FIELDS("row of table 'open'", open_row_list);

@@ -32,6 +32,7 @@ static const struct field spend_head_list[] = {
     FIELD_TEXT_OF(struct spend_head, team, "team"),
     FIELD_TEXT_OF(struct spend_head, feature, "feature"),
     FIELD_OF(struct spend_head, FIELD_U64, attempt, "attempt"),
+    FIELD_OF(struct spend_head, FIELD_U32, try_n, "try"),
     FIELD_OF(struct spend_head, FIELD_BOOL, final, "final"),
     FIELD_TEXT_OF(struct spend_head, day, "day"),
     FIELD_OF(struct spend_head, FIELD_USD, cost, "cost_pico"),
@@ -43,7 +44,9 @@ static const struct fields spend_head_fields =
 
 int spend_head_encode(const struct spend_head *h, struct buf *block)
 {
-    return fields_to_headers(&spend_head_fields, h, block);
+    struct spend_head head = *h;
+    head.try_n = h->try_n > 1 ? h->try_n : 0; /* the first goes without saying */
+    return fields_to_headers(&spend_head_fields, &head, block);
 }
 
 int spend_head_decode(struct span block, struct spend_head *ret)
@@ -52,6 +55,7 @@ int spend_head_decode(struct span block, struct spend_head *ret)
     if (fields_from_headers(&spend_head_fields, block, &h) < 0) {
         return -1;
     }
+    h.try_n = MAX_OF(h.try_n, 1u);
     *ret = h;
     return 0;
 }
@@ -122,6 +126,15 @@ static const struct field doubt_list[] = {
     LINE(FIELD_USD, s.head.cost, "in_doubt_usd"),
 };
 
+/* Left out where there is nothing to say, as it nearly always is. */
+static const struct field tries_list[] = {
+    LINE(FIELD_U32, s.head.try_n, "tries"),
+};
+
+static const struct field why_list[] = {
+    LINE(FIELD_STR, s.why, "why"),
+};
+
 static const struct field book_list[] = {
     LINE(FIELD_STR, currency, "currency"),
     LINE(FIELD_STR, s.prices, "price_book"),
@@ -154,6 +167,10 @@ static void event_id(const struct spend_head *h, char ret[static EVENT_ID_TEXT])
     snprintf(attempt, sizeof(attempt), "\n%llu\n", (unsigned long long)h->attempt);
     hash_add(sum, attempt, strlen(attempt));
     hash_add(sum, kind_words[h->kind], strlen(kind_words[h->kind]));
+    if (h->kind == SPEND_IN_DOUBT && h->try_n > 1) {
+        snprintf(attempt, sizeof(attempt), "\n%u", (unsigned)h->try_n);
+        hash_add(sum, attempt, strlen(attempt));
+    }
     hash_hex(hash_end(sum), hex);
     memcpy(ret, hex, EVENT_ID_TEXT - 1);
     ret[EVENT_ID_TEXT - 1] = '\0';
@@ -182,7 +199,8 @@ static const char *source_name(enum answer_source source)
 static void line_init(struct line *l, const struct spend *s)
 {
     const struct spend_head *h = &s->head;
-    bool answered = h->kind == SPEND_USAGE || s->outcome == STATUS_OK;
+    bool again = h->kind == SPEND_IN_DOUBT && !h->final;
+    bool answered = !again && (h->kind == SPEND_USAGE || s->outcome == STATUS_OK);
     *l = (struct line){
         .s = *s,
         .schema = "offpeak.spend/1",
@@ -192,7 +210,7 @@ static void line_init(struct line *l, const struct spend *s)
         .model_requested = h->model[0] ? s->head.model : NULL,
         .tier = h->kind == SPEND_AVOIDED ? NULL : lane_tier(s->lane),
         .source = answered ? source_name(s->source) : NULL,
-        .outcome = status_name(s->outcome),
+        .outcome = again ? NULL : status_name(s->outcome),
     };
     event_id(h, l->id);
     clock_time(s->time_ms, l->time);
@@ -211,6 +229,12 @@ int spend_encode(const struct spend *s, struct buf *headers, struct buf *json,
     add_members(doubt_list, ARRAY_LEN(doubt_list), s->head.kind == SPEND_IN_DOUBT, &l,
                 json);
     add_members(book_list, ARRAY_LEN(book_list), true, &l, json);
+    if (s->head.try_n > 1) {
+        add_members(tries_list, ARRAY_LEN(tries_list), true, &l, json);
+    }
+    if (s->why) {
+        add_members(why_list, ARRAY_LEN(why_list), true, &l, json);
+    }
     buf_addc(json, '}');
     if (json->failed || spend_head_encode(&s->head, headers) < 0) {
         return err_set(err, ERR_FAIL, "could not write the spend record of job '%s': %s",

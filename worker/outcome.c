@@ -26,7 +26,7 @@ static void bill(const struct pricing *p, const struct release *r, const struct 
         o->usage = a->usage;
     } else {
         o->kind = SPEND_IN_DOUBT;
-        o->booked = r->reserved;
+        o->booked = release_try_bound(r);
     }
 }
 
@@ -138,7 +138,7 @@ void outcome_doubt(const struct release *r, const char *why, const char *batch,
     o.source = SOURCE_PROVIDER;
     set_error(&o, "in_doubt", why);
     o.kind = SPEND_IN_DOUBT;
-    o.booked = r->reserved;
+    o.booked = release_try_bound(r);
     *ret = o;
 }
 

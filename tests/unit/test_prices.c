@@ -217,6 +217,126 @@ static void an_unknown_price_is_not_free(void **state)
     assert_null(price_find(book, "mistral", SPAN_LIT("gpt-4o-mini"), DAY));
 }
 
+/* ---- servers of one's own ---- */
+
+static struct price_book *pool_book(const char *price)
+{
+    struct price_pool pool = {
+        .price = price, .context_tokens = 131072, .output_tokens_max = 4096};
+    struct price_book *book = NULL;
+    struct err err = {0};
+    if (price_book_pool(&book, &pool, &err) < 0) {
+        fail_msg("%s", err.msg);
+    }
+    return book;
+}
+
+static void servers_of_ones_own_have_one_price_for_every_model(void **state)
+{
+    struct usage u = {1000, 600, 100, 50, 0};
+    struct charge c;
+    struct usd bound;
+    (void)state;
+    _cleanup_(free_book) struct price_book *book = pool_book("0.10/0.01/0.40");
+    const struct price_row *row = price_find(book, PROVIDER_POOL, SPAN_LIT("any"), DAY);
+    assert_non_null(row);
+    assert_ptr_equal(row,
+                     price_find(book, PROVIDER_POOL, SPAN_LIT("qwen3"), "1999-01-01"));
+    assert_null(price_find(book, "openai", SPAN_LIT("any"), DAY));
+    assert_null(price_find(book, PROVIDER_POOL, SPAN_LIT(""), DAY));
+    assert_true(price_context_tokens(row) == 131072);
+    assert_true(price_output_tokens_max(row) == 4096);
+    assert_int_equal(price_charge(row, LANE_POOL, SOURCE_PROVIDER, &u, &c), 0);
+    /* 400 x 0.10 (what is written to the cache costs what input costs) + 600 x 0.01 + 50 x 0.40 */
+    assert_true(usd_pico(c.cost.total) == 66000000);
+    assert_true(usd_pico(c.baseline) == 120000000);
+    assert_true(usd_pico(c.saved_prompt_cache) == 54000000);
+    assert_true(usd_is_zero(c.saved_batch));
+    assert_int_equal(price_bound(row, LANE_POOL, 1000, 50, &bound), 0);
+    assert_int_equal(usd_cmp(bound, c.baseline), 0);
+}
+
+static void a_pool_has_neither_a_batch_nor_a_standard_price(void **state)
+{
+    struct usage u = {1, 0, 0, 1, 0};
+    struct cost cost;
+    struct charge charge;
+    struct usd bound;
+    (void)state;
+    _cleanup_(free_book) struct price_book *book = pool_book("free");
+    const struct price_row *row = price_find(book, PROVIDER_POOL, SPAN_LIT("m"), DAY);
+    for (enum lane lane = LANE_BATCH; lane <= LANE_SYNC; lane++) {
+        assert_int_equal(price_cost(row, lane, &u, &cost), -1);
+        assert_int_equal(price_charge(row, lane, SOURCE_PROVIDER, &u, &charge), -1);
+        assert_int_equal(price_bound(row, lane, 1, 1, &bound), -1);
+        assert_false(price_is_free(row, lane));
+    }
+}
+
+static void free_is_said_by_that_word_or_by_three_zeros(void **state)
+{
+    static const char *const free_prices[] = {"free", "0/0/0", "0.0/0/0"};
+    struct usage u = {1000000, 10, 10, 1000000, 0};
+    struct charge c;
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(free_prices); i++) {
+        _cleanup_(free_book) struct price_book *book = pool_book(free_prices[i]);
+        const struct price_row *row = price_find(book, PROVIDER_POOL, SPAN_LIT("m"), DAY);
+        assert_true(price_is_free(row, LANE_POOL));
+        assert_int_equal(price_tries(row, LANE_POOL), 8);
+        assert_int_equal(price_charge(row, LANE_POOL, SOURCE_PROVIDER, &u, &c), 0);
+        assert_true(usd_is_zero(c.baseline));
+        assert_true(usd_is_zero(c.cost.total));
+    }
+    _cleanup_(free_book) struct price_book *book = pool_book("0/0/0.000001");
+    const struct price_row *row = price_find(book, PROVIDER_POOL, SPAN_LIT("m"), DAY);
+    assert_false(price_is_free(row, LANE_POOL));
+    assert_int_equal(price_tries(row, LANE_POOL), 2);
+}
+
+static void what_is_no_price_of_a_pool_is_refused(void **state)
+{
+    static const char *const wrong[] = {
+        "",        "Free",          "free ",   "1",         "1/2",
+        "1/2/3/4", "1/2/",          "//",      "1/2/three", "1/0.1/-4",
+        "1 /1/1",  "1/1/0.0000001", "1,0/1/1", "$1/$1/$4",  "1e3/1/1",
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+        struct price_pool pool = {.price = wrong[i]};
+        struct price_book *book = NULL;
+        struct err err = {0};
+        if (price_book_pool(&book, &pool, &err) != -ERR_USAGE) {
+            fail_msg("'%s' was taken for a price", wrong[i]);
+        }
+        assert_null(book);
+        assert_non_null(strstr(err.msg, "could not use pool.price '"));
+        assert_non_null(strstr(err.hint, "INPUT/CACHED/OUTPUT"));
+    }
+}
+
+static void a_pools_price_is_told_by_the_digest_of_its_text(void **state)
+{
+    (void)state;
+    _cleanup_(free_book) struct price_book *none = pool_book("free");
+    _cleanup_(free_book) struct price_book *some = pool_book("0.10/0.01/0.40");
+    /* printf free | sha256sum */
+    assert_string_equal(price_book_version(none), "pool#ad95d5fa");
+    assert_string_equal(price_book_version(some), "pool#40e6df82");
+}
+
+static void a_call_is_made_as_often_as_its_lane_reserves_for(void **state)
+{
+    (void)state;
+    _cleanup_(free_book) struct price_book *book = shipped_book();
+    const struct price_row *row = row_of(book, "gpt-4o-mini", DAY);
+    assert_int_equal(price_tries(row, LANE_BATCH), 1);
+    assert_int_equal(price_tries(row, LANE_SYNC), 2);
+    assert_int_equal(price_tries(row, LANE_POOL), lane_tries(LANE_POOL));
+    assert_false(price_is_free(row, LANE_SYNC));
+    assert_false(price_is_free(row, LANE_POOL)); /* unknown is not free */
+}
+
 static void servers_of_ones_own_have_no_list_price(void **state)
 {
     struct usage u = {1, 0, 0, 1, 0};
@@ -596,6 +716,12 @@ int main(void)
         cmocka_unit_test(a_dated_id_is_priced_by_its_own_row_or_by_its_base),
         cmocka_unit_test(an_unknown_price_is_not_free),
         cmocka_unit_test(servers_of_ones_own_have_no_list_price),
+        cmocka_unit_test(servers_of_ones_own_have_one_price_for_every_model),
+        cmocka_unit_test(a_pool_has_neither_a_batch_nor_a_standard_price),
+        cmocka_unit_test(free_is_said_by_that_word_or_by_three_zeros),
+        cmocka_unit_test(what_is_no_price_of_a_pool_is_refused),
+        cmocka_unit_test(a_pools_price_is_told_by_the_digest_of_its_text),
+        cmocka_unit_test(a_call_is_made_as_often_as_its_lane_reserves_for),
         cmocka_unit_test(a_usage_that_cannot_be_is_not_priced),
         cmocka_unit_test(a_batch_call_saves_half_and_the_cache_the_rest),
         cmocka_unit_test(writing_to_the_cache_can_cost_more_than_it_saves),

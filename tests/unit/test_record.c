@@ -194,6 +194,7 @@ static struct spend_head any_spend_head(uint64_t *seed)
     any_text(seed, NAME_CHARS, FEATURE_MAX, h.feature);
     any_text(seed, RUN_CHARS, PROMPT_MODEL_MAX, h.model);
     h.attempt = any_u64(seed);
+    h.try_n = (uint32_t)(next_number(seed) % LANE_TRIES_FREE) + 1;
     h.final = any_bool(seed);
     snprintf(h.day, sizeof(h.day), "2026-11-%02u",
              (unsigned)(next_number(seed) % 30 + 1));
@@ -220,10 +221,32 @@ static void heads_of_charges_are_read_as_written(void **state)
         assert_string_equal(back.model, h.model);
         assert_string_equal(back.day, h.day);
         same_number(back.attempt, h.attempt);
+        assert_int_equal(back.try_n, h.try_n);
         assert_int_equal(back.final, h.final);
         same_usd(back.cost, h.cost);
         same_usage(&back.usage, &h.usage);
     }
+}
+
+static void the_first_try_goes_without_saying(void **state)
+{
+    _cleanup_(buf_fini) struct buf block;
+    struct spend_head h = {.job = "a.b/0/1/2", .kind = SPEND_USAGE}, back;
+    struct span text;
+    (void)state;
+    buf_init(&block, HEADERS_BYTES_MAX);
+    for (uint32_t said = 0; said <= 1; said++) { /* nobody has to count to one */
+        h.try_n = said;
+        buf_reset(&block);
+        assert_int_equal(spend_head_encode(&h, &block), 0);
+        assert_false(headers_get(buf_span(&block), "try", &text));
+        assert_int_equal(spend_head_decode(buf_span(&block), &back), 0);
+        assert_int_equal(back.try_n, 1);
+    }
+    h.try_n = 2;
+    assert_int_equal(spend_head_encode(&h, &block), 0);
+    assert_true(headers_get(buf_span(&block), "try", &text));
+    assert_true(span_is(text, "2"));
 }
 
 /* ---- releases ---- */
@@ -255,6 +278,7 @@ static struct release any_release(uint64_t *seed)
         r.chain[i] = (struct prompt_link){next_number(seed), (uint32_t)next_number(seed)};
     }
     r.reserved = any_usd(seed);
+    r.tries = (uint32_t)(next_number(seed) % LANE_TRIES_FREE) + 1;
     r.input_bound = any_u64(seed) >> 24;
     r.output_bound = any_u64(seed) >> 24;
     r.fresh = any_bool(seed);
@@ -288,6 +312,7 @@ static void same_release(const struct release *a, const struct release *b)
         same_number(a->chain[i].bytes, b->chain[i].bytes);
     }
     same_usd(a->reserved, b->reserved);
+    assert_int_equal(a->tries, b->tries);
     same_number(a->input_bound, b->input_bound);
     same_number(a->output_bound, b->output_bound);
     assert_string_equal(a->prices, b->prices);
@@ -348,6 +373,8 @@ static struct release longest_release(void)
         .line = 999999999999999,
         .chain_len = PROMPT_CHAIN_MAX,
         .reserved = usd_from_pico(INT64_MAX),
+        .tries = LANE_TRIES_FREE,
+        .lane = LANE_POOL,
         .input_bound = 999999999999,
         .output_bound = 999999999999,
         .prices = "2026-11-21#a1b2c3d4",
@@ -360,7 +387,7 @@ static struct release longest_release(void)
         .id_len = 67108864,
         .body_at = 67108864,
         .body_len = 67108864,
-        .path = "/v1/images/generations/and/more/",
+        .path = "/v1/images/generations", /* of those that a batch may name */
         .seen_budgets = 999999999999,
         .seen_spend = 999999999999,
     };
@@ -398,7 +425,6 @@ static void beyond_that_the_last_links_are_left_out_and_nothing_else(void **stat
     r.seen_budgets = r.seen_spend = UINT64_MAX;
     r.id_at = r.id_len = r.body_at = r.body_len = UINT32_MAX;
     r.fresh_ms = INT64_MAX;
-    fill(r.path, sizeof(r.path));
     fill(r.prices, sizeof(r.prices));
     snprintf(r.job, sizeof(r.job), "%s.%s/%u/%llu/%lld", r.team, r.feature, UINT32_MAX,
              (unsigned long long)UINT64_MAX, (long long)INT64_MAX);
@@ -430,6 +456,31 @@ static void a_reason_is_cut_to_what_fits_at_the_start_of_a_character(void **stat
         assert_true(n > 30);
         assert_memory_equal(back.why, r.why, n);
         assert_int_equal((n - (size_t)lead) % 3, 0);
+    }
+}
+
+static void a_reservation_is_so_many_times_what_one_try_can_cost(void **state)
+{
+    static const struct {
+        int64_t reserved, bound;
+        uint32_t tries;
+    } cases[] = {{2400, 2400, 1}, {2400, 1200, 2}, {0, 0, 8}, {2400, 2400, 0}};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct release r = {.team = "a", .feature = "b", .job = "a.b/0/1/2"}, back;
+        struct span text;
+        _cleanup_(buf_fini) struct buf block;
+        buf_init(&block, HEADERS_BYTES_MAX);
+        r.reserved = usd_from_pico(cases[i].reserved);
+        r.tries = cases[i].tries;
+        encode_release(&r, &block);
+        assert_int_equal(release_decode(buf_span(&block), &back), 0);
+        assert_int_equal(back.tries, MAX_OF(cases[i].tries, 1u));
+        same_number(usd_pico(release_try_bound(&r)), cases[i].bound);
+        same_number(usd_pico(release_try_bound(&back)), cases[i].bound);
+        /* one try goes without saying: the batch lane's releases are as they were */
+        assert_int_equal(headers_get(buf_span(&block), "tries", &text),
+                         cases[i].tries > 1);
     }
 }
 
@@ -587,7 +638,9 @@ int main(void)
         cmocka_unit_test(a_custom_id_longer_than_its_limit_is_not_echoed),
         cmocka_unit_test(heads_of_results_are_read_as_written),
         cmocka_unit_test(heads_of_charges_are_read_as_written),
+        cmocka_unit_test(the_first_try_goes_without_saying),
         cmocka_unit_test(releases_are_read_as_written),
+        cmocka_unit_test(a_reservation_is_so_many_times_what_one_try_can_cost),
         cmocka_unit_test(the_longest_release_fits_with_all_its_links),
         cmocka_unit_test(beyond_that_the_last_links_are_left_out_and_nothing_else),
         cmocka_unit_test(a_reason_is_cut_to_what_fits_at_the_start_of_a_character),

@@ -142,13 +142,12 @@ static void unknown_is_null_and_free_is_zero(void **state)
         {"kind", "\"in_doubt\""},   {"cost", "null"},          {"cost_output", "null"},
         {"baseline_cost", "null"},  {"saved_batch", "null"},   {"input_tokens", "null"},
         {"in_doubt_usd", "0.0008"}, {"result_source", "null"}, {"outcome", "\"failed\""},
-        {"tier", "\"batch\""},      {"model", "null"},         {"final", "false"},
+        {"tier", "\"batch\""},      {"model", "null"},         {"final", "true"},
     };
     _cleanup_(buf_fini) struct buf headers, json;
     struct spend s = some_spend();
     (void)state;
     s.head.kind = SPEND_IN_DOUBT;
-    s.head.final = false;
     s.head.cost = usd_from_pico(800000000);
     s.cost_known = false;
     s.outcome = STATUS_FAILED;
@@ -217,6 +216,72 @@ static void a_record_sent_twice_has_one_id_and_different_charges_do_not(void **s
     assert_string_not_equal(ids[0], ids[2]);
     assert_string_not_equal(ids[0], ids[3]);
     assert_string_not_equal(ids[2], ids[3]);
+}
+
+/* The event ids of a job's records, each of another try. */
+static void ids_of_tries(enum spend_kind kind, uint32_t tries, char (*ret)[40])
+{
+    for (uint32_t n = 1; n <= tries; n++) {
+        _cleanup_(buf_fini) struct buf headers, json;
+        struct spend s = some_spend();
+        struct span id;
+        s.head.kind = kind;
+        s.head.final = false;
+        s.head.try_n = n;
+        encode_spend(&s, &headers, &json);
+        assert_true(jtext_get(buf_span(&json), "event_id", &id));
+        snprintf(ret[n - 1], sizeof(*ret), "%.*s", (int)id.n, id.p);
+    }
+}
+
+static void every_try_in_doubt_has_an_id_of_its_own_and_the_bill_has_one(void **state)
+{
+    char doubts[LANE_TRIES_FREE][40], bills[2][40];
+    (void)state;
+    ids_of_tries(SPEND_IN_DOUBT, LANE_TRIES_FREE, doubts);
+    ids_of_tries(SPEND_USAGE, 2, bills);
+    for (unsigned i = 0; i < LANE_TRIES_FREE; i++) {
+        for (unsigned k = 0; k < i; k++) {
+            assert_string_not_equal(doubts[i], doubts[k]);
+        }
+    }
+    /* printf "job\n1\nin_doubt" and "job\n1\nin_doubt\n2" | sha256sum */
+    assert_string_equal(doubts[0], "\"85630cbef876609de8b75358fc91b166\"");
+    assert_string_equal(doubts[1], "\"33490eb0133b1e4fd6e450d550e6d373\"");
+    assert_string_equal(bills[0], bills[1]); /* of one attempt there is one bill */
+}
+
+static void a_try_that_is_made_again_has_no_outcome_yet(void **state)
+{
+    static const char *const want[][2] = {
+        {"kind", "\"in_doubt\""},      {"final", "false"}, {"outcome", "null"},
+        {"result_source", "null"},     {"cost", "null"},   {"in_doubt_usd", "0.0008"},
+        {"why", "\"the line broke\""}, {"tries", "2"},
+    };
+    _cleanup_(buf_fini) struct buf headers, json;
+    struct spend s = some_spend();
+    (void)state;
+    s.head.kind = SPEND_IN_DOUBT;
+    s.head.final = false;
+    s.head.try_n = 2;
+    s.head.cost = usd_from_pico(800000000);
+    s.cost_known = false;
+    s.outcome = STATUS_FAILED;
+    s.why = "the line broke";
+    encode_spend(&s, &headers, &json);
+    expect_members(buf_span(&json), want, ARRAY_LEN(want));
+}
+
+static void what_took_one_try_does_not_speak_of_tries(void **state)
+{
+    _cleanup_(buf_fini) struct buf headers, json;
+    struct spend s = some_spend();
+    struct span value;
+    (void)state;
+    s.head.try_n = 1;
+    encode_spend(&s, &headers, &json);
+    assert_false(jtext_get(buf_span(&json), "tries", &value));
+    assert_false(jtext_get(buf_span(&json), "why", &value));
 }
 
 /* ---- rows ---- */
@@ -339,6 +404,8 @@ static void rows_of_open_are_read_as_written(void **state)
         o.attempt = any_u64(&seed);
         o.reserved = any_usd(&seed);
         o.tokens = any_u64(&seed);
+        o.tried = any_u64(&seed);
+        o.on_run = any_bool(&seed);
         assert_int_equal(open_row_encode(&o, &json), 0);
         assert_int_equal(open_row_decode(buf_span(&json), &back, &err), 0);
         assert_string_equal(back.team, o.team);
@@ -349,6 +416,8 @@ static void rows_of_open_are_read_as_written(void **state)
         same_number(back.attempt, o.attempt);
         same_usd(back.reserved, o.reserved);
         same_number(back.tokens, o.tokens);
+        same_number(back.tried, o.tried);
+        assert_int_equal(back.on_run, o.on_run);
     }
 }
 
@@ -435,6 +504,9 @@ int main(void)
         cmocka_unit_test(a_rejected_job_costs_nothing_and_names_no_model),
         cmocka_unit_test(an_answer_had_already_says_where_from),
         cmocka_unit_test(a_record_sent_twice_has_one_id_and_different_charges_do_not),
+        cmocka_unit_test(every_try_in_doubt_has_an_id_of_its_own_and_the_bill_has_one),
+        cmocka_unit_test(a_try_that_is_made_again_has_no_outcome_yet),
+        cmocka_unit_test(what_took_one_try_does_not_speak_of_tries),
         cmocka_unit_test(rows_of_runs_are_read_as_written),
         cmocka_unit_test(a_limit_of_zero_is_not_no_limit),
         cmocka_unit_test(rows_of_budgets_are_read_as_written),
