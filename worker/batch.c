@@ -66,6 +66,7 @@ int batch_create(struct batch **ret, uint32_t calls_max, struct err *err)
     }
     struct batch *b = calloc(1, sizeof(*b));
     if (b) {
+        b->calls_max = calls_max;
         b->calls = calloc(calls_max, sizeof(struct call *));
         b->ats = calloc(calls_max, sizeof(*b->ats));
         b->fates = calloc(calls_max, 1);
@@ -93,9 +94,10 @@ struct batch *batch_destroy(struct batch *b)
 
 int batch_add(struct batch *b, struct call *c, uint64_t at, struct err *err)
 {
-    if (b->state != BATCH_OPEN || b->n >= BATCH_CALLS_MAX) {
-        return err_set(err, ERR_FAIL, "could not add a call to batch '%s': it is %s",
-                       b->id, batch_state_name(b->state));
+    if (b->state != BATCH_OPEN || b->n >= b->calls_max) {
+        return err_set(err, ERR_FAIL,
+                       "could not add a call to batch '%s': it is %s with %u of %u calls",
+                       b->id, batch_state_name(b->state), b->n, b->calls_max);
     }
     uint32_t i = b->n++;
     b->calls[i] = c;

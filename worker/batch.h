@@ -143,6 +143,7 @@ struct batch {
 
     /* in memory only */
     enum batch_state journal; /* of the last acknowledged commit; BATCH_OPEN: none */
+    uint32_t calls_max;       /* room in the arrays that follow */
     struct call **calls;      /* by line; NULL once ended */
     uint64_t *ats;            /* their leaders' offsets in `ready` */
     uint8_t *fates;           /* enum call_fate */
@@ -174,8 +175,8 @@ void batch_id_format(int64_t wall_ms, const uint8_t random[static BATCH_RANDOM_B
 
 int batch_create(struct batch **ret, uint32_t calls_max, struct err *err);
 struct batch *batch_destroy(struct batch *b);
-/* While OPEN: the call's line is the number of calls before it. A NULL call: its job has
- * ended already (found settled after a restart). */
+/* While OPEN, at most `calls_max` times: the call's line is the number of calls before it. A NULL
+ * call: its job has ended already (found settled after a restart). */
 int batch_add(struct batch *b, struct call *c, uint64_t at, struct err *err);
 
 bool batch_may_move(const struct batch *b, enum batch_state to);

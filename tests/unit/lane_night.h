@@ -34,7 +34,7 @@ struct lane_night {
     struct err stop;
     char events[EVENTS_MAX];
     size_t events_len;
-    const char *awaited; /* the event that ends until_told, once */
+    const char *awaited;     /* the event that ends until_told, once */
     uint64_t rows_at_replan; /* journal rows when a call was given back */
     struct call *replanned[CALLS_MAX];
     uint32_t replanned_len;

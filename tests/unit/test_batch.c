@@ -8,8 +8,11 @@
 #include "worker/batch.h"
 #include "worker/call.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 /* Every arrow there is, written down a second time on purpose. */
 static const char *const arrows[] = {
@@ -142,6 +145,22 @@ static void test_a_refused_move_says_why_and_changes_nothing(void **state)
     b->remote[0] = '\0';
     assert_int_equal(batch_move(b, BATCH_SUBMITTED, &err), -ERR_FAIL);
     assert_int_equal(b->state, BATCH_UPLOADED);
+    b->state = BATCH_SUBMITTED;
+    b->journal = BATCH_POLLING;
+    assert_int_equal(batch_move(b, BATCH_POLLING, &err), -ERR_FAIL);
+    assert_non_null(strstr(err.msg, "the provider gave it no id"));
+    batch_destroy(b);
+}
+
+static void test_a_batch_without_calls_goes_nowhere(void **state)
+{
+    (void)state;
+    struct err err;
+    struct batch *b;
+    assert_int_equal(batch_create(&b, 4, &err), 0);
+    assert_int_equal(batch_move(b, BATCH_SEALED, &err), -ERR_FAIL);
+    assert_int_equal(batch_restore(b, BATCH_JOURNALED, &err), -ERR_VERSION);
+    assert_int_equal(b->state, BATCH_OPEN);
     batch_destroy(b);
 }
 
@@ -193,8 +212,92 @@ static void test_a_batch_that_was_put_together_takes_no_more_calls(void **state)
     struct batch *b = given_batch_in(BATCH_SEALED);
     assert_int_equal(batch_add(b, NULL, 9, &err), -ERR_FAIL);
     batch_destroy(b);
+}
+
+static void test_a_batch_holds_as_many_calls_as_it_was_made_for(void **state)
+{
+    (void)state;
+    struct err err;
+    struct batch *b;
     assert_int_equal(batch_create(&b, 0, &err), -ERR_FAIL);
     assert_int_equal(batch_create(&b, BATCH_CALLS_MAX + 1, &err), -ERR_FAIL);
+    assert_int_equal(batch_create(&b, BATCH_CALLS_MAX, &err), 0);
+    batch_destroy(b);
+    assert_int_equal(batch_create(&b, 2, &err), 0);
+    assert_int_equal(batch_add(b, NULL, 7, &err), 0);
+    assert_int_equal(batch_add(b, NULL, 8, &err), 0);
+    assert_int_equal(batch_add(b, NULL, 9, &err), -ERR_FAIL);
+    assert_non_null(strstr(err.msg, "open with 2 of 2 calls"));
+    assert_int_equal(b->n, 2);
+    assert_null(batch_destroy(b));
+    assert_null(batch_destroy(NULL));
+}
+
+static void test_a_member_whose_job_has_ended_has_its_end_from_the_start(void **state)
+{
+    (void)state;
+    struct err err;
+    struct batch *b;
+    struct call c = {0};
+    assert_int_equal(batch_create(&b, 2, &err), 0);
+    assert_int_equal(batch_add(b, NULL, 7, &err), 0);
+    assert_int_equal(batch_add(b, &c, 8, &err), 0);
+    assert_int_equal(b->count[FATE_ENDED], 1);
+    assert_int_equal(b->count[FATE_HERE], 1);
+    assert_int_equal(b->ats[1], 8);
+    batch_destroy(b);
+}
+
+/* What `fates` says of call 0 of a batch of one, tried in a process of its own. */
+static bool survives(const enum call_fate *fates, int n)
+{
+    int status;
+    pid_t child = fork();
+    if (child == 0) {
+        struct err err;
+        struct batch *b;
+        struct call c = {0};
+        (void)freopen("/dev/null", "w", stderr); /* the assertion's words */
+        (void)sigaction(SIGABRT, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
+        bool made = batch_create(&b, 1, &err) == 0 && batch_add(b, &c, 7, &err) == 0;
+        for (int i = 0; made && i < n; i++) {
+            batch_fate(b, 0, fates[i]);
+        }
+        batch_destroy(b);
+        _exit(made ? 0 : 2);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) || WEXITSTATUS(status) == 0);
+    return WIFEXITED(status);
+}
+
+static void test_a_fate_is_never_taken_back(void **state)
+{
+    (void)state;
+    static const struct {
+        enum call_fate fates[2];
+        int n;
+        bool may;
+    } rows[] = {
+        {{FATE_SETTLING}, 1, true},
+        {{FATE_AGAIN}, 1, true},
+        {{FATE_ENDED}, 1, true},
+        {{FATE_SETTLING, FATE_ENDED}, 2, true},
+        {{FATE_HERE}, 1, false},
+        {{FATE_SETTLING, FATE_HERE}, 2, false},
+        {{FATE_SETTLING, FATE_AGAIN},
+         2,
+         false}, /* it would be answered and asked again */
+        {{FATE_AGAIN, FATE_SETTLING}, 2, false}, /* another batch has it */
+        {{FATE_AGAIN, FATE_ENDED}, 2, false},
+        {{FATE_ENDED, FATE_AGAIN}, 2, false}, /* it would be bought twice */
+        {{FATE_ENDED, FATE_SETTLING}, 2, false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        if (survives(rows[i].fates, rows[i].n) != rows[i].may) {
+            fail_msg("row %zu", i);
+        }
+    }
 }
 
 static void test_only_states_of_the_journal_can_be_restored(void **state)
@@ -231,6 +334,10 @@ static void test_ids_sort_by_time_and_differ_by_chance(void **state)
     high[9] = 0xfe; /* the last bit counts */
     batch_id_format(1795262400001, high, b);
     assert_string_not_equal(b, c);
+    const uint8_t each[BATCH_RANDOM_BYTES] = {0x01, 0x23, 0x45, 0x67, 0x89,
+                                              0xab, 0xcd, 0xef, 0x5a, 0xa5};
+    batch_id_format(1795262400001, each, b);
+    assert_string_equal(b + 10, "04HMASW9NF6YYPN5"); /* base 32 as Crockford wrote it */
 }
 
 static void test_a_state_is_known_by_its_name(void **state)
@@ -255,6 +362,10 @@ int main(void)
         cmocka_unit_test(test_a_batch_is_settled_only_when_every_call_has_its_end),
         cmocka_unit_test(test_a_split_batch_may_leave_its_calls_to_others),
         cmocka_unit_test(test_a_batch_that_was_put_together_takes_no_more_calls),
+        cmocka_unit_test(test_a_batch_without_calls_goes_nowhere),
+        cmocka_unit_test(test_a_batch_holds_as_many_calls_as_it_was_made_for),
+        cmocka_unit_test(test_a_member_whose_job_has_ended_has_its_end_from_the_start),
+        cmocka_unit_test(test_a_fate_is_never_taken_back),
         cmocka_unit_test(test_only_states_of_the_journal_can_be_restored),
         cmocka_unit_test(test_ids_sort_by_time_and_differ_by_chance),
         cmocka_unit_test(test_a_state_is_known_by_its_name),

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const char *const id = "01KAJ8Z3X00000000000000000";
@@ -203,6 +204,53 @@ static void test_a_line_that_no_record_could_hold_is_skipped_alone(void **state)
     assert_int_equal(t.lines, 3);
 }
 
+static void test_a_line_is_given_up_at_the_end_of_its_file(void **state)
+{
+    uint64_t seen[8];
+    size_t n, bytes = QUEUE_VALUE_MAX + 3 * COLLECT_BYTES;
+    char *text = malloc(bytes);
+    assert_non_null(text);
+    memset(text, 'x', bytes);
+    given_bytes(*state, SPOOL_OUTPUT, text, bytes); /* and no newline */
+    free(text);
+    given(*state, SPOOL_ERROR, FAILED("1"));
+    struct collect_tally t = when_read(*state, 3, seen, &n);
+    assert_int_equal(n, 1);
+    assert_int_equal(seen[0], 1);
+    assert_int_equal(t.garbage, 1);
+    assert_int_equal(t.lines, 2);
+}
+
+static int read_all(struct folder *f, struct err *err)
+{
+    struct collect *c;
+    int rc;
+    assert_int_equal(collect_open(&c, f->dir, id, 3, err), 0);
+    while ((rc = collect_read(c, &provider_openai, err)) > 0) {
+    }
+    collect_close(c);
+    return rc;
+}
+
+/* A file that cannot be read is no empty file: its jobs would be taken for unanswered. */
+static void test_a_file_that_cannot_be_read_is_an_error_that_names_it(void **state)
+{
+    struct folder *f = *state;
+    struct err err;
+    char path[SPOOL_PATH_MAX];
+    given(f, SPOOL_OUTPUT, FAILED("0"));
+    spool_path(f->dir, id, SPOOL_ERROR, path);
+    assert_int_equal(symlink(path, path), 0); /* cannot be opened */
+    assert_int_equal(read_all(f, &err), -ERR_FAIL);
+    assert_non_null(strstr(err.msg, path));
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(mkdir(path, 0700), 0); /* can be opened, cannot be read */
+    assert_int_equal(read_all(f, &err), -ERR_FAIL);
+    assert_non_null(strstr(err.msg, path));
+    assert_int_equal(rmdir(path), 0);
+    assert_int_equal(read_all(f, &err), 0);
+}
+
 static void test_lines_may_be_missing_only_when_the_counts_agree(void **state)
 {
     (void)state;
@@ -238,6 +286,8 @@ int main(void)
         TEST(test_many_lines_come_in_bounded_slices_and_none_is_lost),
         TEST(test_a_line_longer_than_a_slice_is_taken_whole),
         TEST(test_a_line_that_no_record_could_hold_is_skipped_alone),
+        TEST(test_a_line_is_given_up_at_the_end_of_its_file),
+        TEST(test_a_file_that_cannot_be_read_is_an_error_that_names_it),
         TEST(test_lines_may_be_missing_only_when_the_counts_agree),
         TEST(test_expired_lines_do_not_hide_a_missing_answer),
     };

@@ -19,7 +19,25 @@ static void test_the_longest_wait_doubles_and_stops_at_the_cap(void **state)
         assert_int_equal(retry_delay_ms(&rule, tries, -1, unlucky), most_ms[tries]);
         assert_int_equal(retry_delay_ms(&rule, tries, -1, 0), 1);
     }
+    for (uint64_t random = 0; random < 200000; random += 777) {
+        assert_in_range(retry_delay_ms(&rule, 4000000000u, -1, random), 1, 60000);
+    }
     assert_int_equal(retry_delay_ms(&rule, 4000000000u, -1, 59999), 60000);
+}
+
+static void test_a_rule_without_a_pause_still_waits_a_moment(void **state)
+{
+    (void)state;
+    const struct retry_rule none = {0, 0};
+    assert_int_equal(retry_delay_ms(&none, 3, -1, 99), 1);
+}
+
+static void test_a_retry_after_of_zero_lets_it_come_back_soon(void **state)
+{
+    (void)state;
+    for (uint64_t random = 0; random < 100000; random += 777) {
+        assert_in_range(retry_delay_ms(&rule, 9, 0, random), 1, 500);
+    }
 }
 
 static void test_the_servers_retry_after_is_a_floor(void **state)
@@ -56,6 +74,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_longest_wait_doubles_and_stops_at_the_cap),
+        cmocka_unit_test(test_a_rule_without_a_pause_still_waits_a_moment),
+        cmocka_unit_test(test_a_retry_after_of_zero_lets_it_come_back_soon),
         cmocka_unit_test(test_the_servers_retry_after_is_a_floor),
         cmocka_unit_test(test_a_retry_after_of_a_year_is_not_believed),
         cmocka_unit_test(test_polls_spread_by_a_tenth_around_their_period),
