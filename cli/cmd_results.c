@@ -54,17 +54,17 @@ int cmd_results(struct cli *c, struct err *err)
     struct sink sink = {0};
     struct run_found run;
     struct follow_status status;
-    if (!o->run) {
-        err_set(err, ERR_USAGE, "could not write results: it needs --run ID");
-        err_hint(err, "offpeak cat lists the tables of runs");
-        return -ERR_USAGE;
-    }
+    struct run_wanted wanted = {.team = o->team, .feature = o->feature, .run = o->run};
     int rc = sink_check(NULL, out, o->errors, err);
     if (rc >= 0) {
         rc = cli_open_data(c, &q, err);
     }
+    if (rc >= 0 && !o->run) {
+        rc = err_set(err, ERR_USAGE, "could not write results: it needs --run ID");
+        run_hint_last(q, err);
+    }
     if (rc >= 0) {
-        rc = run_need(q, o->team, o->run, &run, err);
+        rc = run_need(q, "results", &wanted, &run, err);
     }
     if (rc >= 0) {
         rc = sink_open(&sink, out, o->errors, err);

@@ -22,15 +22,31 @@ struct bill {
 
 /* ---- which records ---- */
 
+static struct run_wanted wanted_run(const struct options *o)
+{
+    return (struct run_wanted){.team = o->team, .feature = o->feature, .run = o->run};
+}
+
+/* Spend outlives the row of its run: that there is none says nothing yet. */
 static int find_run(struct bill *b, struct err *err)
 {
-    int rc = run_find(b->queue, b->opt->team, b->opt->run, &b->run, err);
-    if (rc > 0) {
+    struct run_wanted wanted = wanted_run(b->opt);
+    int rc = run_find(b->queue, &wanted, &b->run, err);
+    if (rc > 1) {
+        return run_need(b->queue, "spend", &wanted, &b->run, err);
+    }
+    if (rc == 1) {
         b->has_run = true;
         b->from = b->run.row.spend_from;
         b->jobs = run_jobs(&b->run.row);
     }
     return rc < 0 ? rc : 0;
+}
+
+static bool is_of(const struct options *o, const char *team, const char *feature)
+{
+    return (!o->team || !strcmp(team, o->team)) &&
+           (!o->feature || !strcmp(feature, o->feature));
 }
 
 /* Jobs of all queues: offsets of a jobs topic count every job it ever held. */
@@ -42,8 +58,7 @@ static int count_jobs(struct bill *b, struct queue_cursor *cur, struct err *err)
     while ((rc = queue_topics(cur, PREFIX_JOBS, after, topic, err)) > 0) {
         uint64_t first, end;
         memcpy(after, topic, sizeof(after));
-        if (topic_jobs_parse(topic, team, feature) < 0 ||
-            (b->opt->team && strcmp(team, b->opt->team))) {
+        if (topic_jobs_parse(topic, team, feature) < 0 || !is_of(b->opt, team, feature)) {
             continue;
         }
         rc = queue_bounds(cur, topic, 0, &first, &end, err);
@@ -64,7 +79,7 @@ static bool wanted(const struct bill *b, const struct spend_head *h)
     if (o->run && strcmp(h->run, o->run)) {
         return false;
     }
-    return !o->team || !strcmp(h->team, o->team);
+    return is_of(o, h->team, h->feature);
 }
 
 /* ---- adding up ---- */
@@ -136,7 +151,8 @@ static int make_bill(struct bill *b, struct err *err)
     if (rc >= 0 && b->opt->run && !b->has_run) {
         b->jobs = b->all.jobs;
         if (!b->jobs && !b->opt->records && !b->opt->in_doubt) {
-            rc = run_need(b->queue, b->opt->team, b->opt->run, &b->run, err);
+            struct run_wanted wanted = wanted_run(b->opt);
+            rc = run_need(b->queue, "spend", &wanted, &b->run, err);
         }
     }
     return rc;

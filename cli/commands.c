@@ -60,7 +60,8 @@ static const struct command commands[] = {
         .what = "write the results of a run, also while it is going",
         .examples = "  offpeak results --run products-1f3a90c2 -o results.jsonl\n"
                     "  offpeak results --run products-1f3a90c2 -o - | jq .offpeak\n",
-        .takes = COMMON | OPT(RUN) | OPT(TEAM) | OPT(OUT) | OPT(ERRORS) | OPT(QUIET),
+        .takes = COMMON | OPT(RUN) | OPT(TEAM) | OPT(FEATURE) | OPT(OUT) | OPT(ERRORS) |
+                 OPT(QUIET),
         .needs = NEEDS_DATA,
         .run = cmd_results,
     },
@@ -89,7 +90,8 @@ static const struct command commands[] = {
         .examples = "  offpeak spend\n"
                     "  offpeak spend --run products-1f3a90c2\n"
                     "  offpeak spend --records > spend.jsonl\n",
-        .takes = COMMON | OPT(RUN) | OPT(TEAM) | OPT(JSON) | OPT(RECORDS) | OPT(IN_DOUBT),
+        .takes = COMMON | OPT(RUN) | OPT(TEAM) | OPT(FEATURE) | OPT(JSON) | OPT(RECORDS) |
+                 OPT(IN_DOUBT),
         .needs = NEEDS_DATA,
         .run = cmd_spend,
     },

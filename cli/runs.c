@@ -9,7 +9,20 @@ uint64_t run_jobs(const struct run_row *row)
     return row->lines - row->blank;
 }
 
-static bool take(struct span key, const char *team, const char *run, struct run_found *to)
+/* Every run that is wanted passes by once; the two begun last stay. */
+struct search {
+    const struct run_wanted *wanted;
+    int found;
+    struct run_found best, second;
+};
+
+static bool is_wanted(const char *wanted, struct span is)
+{
+    return !wanted || span_is(is, wanted);
+}
+
+static bool take(const struct run_wanted *wanted, const char *team, struct span key,
+                 struct run_found *to)
 {
     const char *slash = memchr(key.p, '/', key.n);
     if (!slash) {
@@ -17,7 +30,8 @@ static bool take(struct span key, const char *team, const char *run, struct run_
     }
     struct span feature = span_of(key.p, (size_t)(slash - key.p));
     struct span id = span_of(slash + 1, key.n - feature.n - 1);
-    if (feature.n > FEATURE_MAX || id.n > RUN_MAX || (run && !span_is(id, run))) {
+    if (feature.n > FEATURE_MAX || id.n > RUN_MAX || !is_wanted(wanted->run, id) ||
+        !is_wanted(wanted->feature, feature)) {
         return false;
     }
     snprintf(to->team, sizeof(to->team), "%.*s", TEAM_MAX, team);
@@ -26,76 +40,114 @@ static bool take(struct span key, const char *team, const char *run, struct run_
     return true;
 }
 
-static int find_in_table(struct queue_cursor *cur, const char *table, const char *run,
-                         struct run_found *best, struct err *err)
+static void keep(struct search *s, const struct run_found *this)
 {
+    bool last = s->found == 0 || this->row.started_ms >= s->best.row.started_ms;
+    bool next = s->found == 1 || this->row.started_ms >= s->second.row.started_ms;
+    if (last) {
+        s->second = s->best;
+        s->best = *this;
+    } else if (next) {
+        s->second = *this;
+    }
+    s->found++;
+}
+
+static int search_table(struct search *s, struct queue_cursor *cur, const char *table,
+                        struct err *err)
+{
+    const char *team = table + strlen(RUNS_PREFIX);
     struct queue_msg msg;
-    int found = 0;
-    int rc = queue_read_table(cur, table, SPAN_NONE);
+    int rc = is_wanted(s->wanted->team, span_str(team))
+                 ? queue_read_table(cur, table, SPAN_NONE)
+                 : 0;
     while (rc >= 0 && (rc = queue_read(cur, &msg, err)) > 0) {
         struct run_found this;
-        if (!take(msg.key, table + strlen(RUNS_PREFIX), run, &this)) {
-            continue;
-        }
-        rc = run_row_decode(msg.value, &this.row, err);
-        if (rc >= 0 && this.row.started_ms >= best->row.started_ms) {
-            *best = this;
-            found = 1;
+        if (take(s->wanted, team, msg.key, &this)) {
+            rc = run_row_decode(msg.value, &this.row, err);
+            if (rc >= 0) {
+                keep(s, &this);
+            }
         }
     }
-    return rc < 0 ? rc : found;
-}
-
-static int find(struct queue_cursor *cur, const char *team, const char *run,
-                struct run_found *ret, struct err *err)
-{
-    char after[QUEUE_NAME_MAX] = "", table[QUEUE_NAME_MAX];
-    struct run_found best = {0};
-    int found = 0, rc;
-    while ((rc = queue_tables(cur, RUNS_PREFIX, after, table, err)) > 0) {
-        memcpy(after, table, sizeof(after));
-        if (team && strcmp(table + strlen(RUNS_PREFIX), team)) {
-            continue;
-        }
-        rc = find_in_table(cur, table, run, &best, err);
-        if (rc < 0) {
-            return rc;
-        }
-        found |= rc;
-    }
-    if (rc >= 0 && found) {
-        *ret = best;
-    }
-    return rc < 0 ? rc : found;
-}
-
-int run_find(struct queue *q, const char *team, const char *run, struct run_found *ret,
-             struct err *err)
-{
-    struct queue_cursor *cur = NULL;
-    int rc = queue_cursor_open(q, &cur, err);
-    if (rc >= 0) {
-        rc = find(cur, team, run, ret, err);
-    }
-    queue_cursor_close(cur);
     return rc;
 }
 
-int run_need(struct queue *q, const char *team, const char *run, struct run_found *ret,
+static int search(struct search *s, struct queue *q, struct err *err)
+{
+    char after[QUEUE_NAME_MAX] = "", table[QUEUE_NAME_MAX];
+    struct queue_cursor *cur = NULL;
+    int rc = queue_cursor_open(q, &cur, err);
+    while (rc >= 0 && (rc = queue_tables(cur, RUNS_PREFIX, after, table, err)) > 0) {
+        memcpy(after, table, sizeof(after));
+        rc = search_table(s, cur, table, err);
+    }
+    queue_cursor_close(cur);
+    return rc < 0 ? rc : s->found;
+}
+
+int run_find(struct queue *q, const struct run_wanted *wanted, struct run_found *ret,
              struct err *err)
 {
-    struct run_found last;
-    int rc = run_find(q, team, run, ret, err);
-    if (rc != 0) {
-        return rc;
+    struct search s = {.wanted = wanted};
+    int rc = search(&s, q, err);
+    if (rc > 0) {
+        *ret = s.best;
     }
-    err_set(err, ERR_USAGE, "could not find run '%s'%s%s%s", run,
-            team ? " of team '" : "", team ? team : "", team ? "'" : "");
-    if (run_find(q, NULL, NULL, &last, NULL) > 0) {
+    return rc;
+}
+
+/* ---- exactly one ---- */
+
+static int several(const char *command, const struct search *s, struct err *err)
+{
+    const struct run_found *a = &s->best, *b = &s->second;
+    err_set(err, ERR_USAGE, "could not choose run '%s': %d queues have one", a->run,
+            s->found);
+    err_hint(err,
+             "say which: offpeak %s --run %s --team %s --feature %s, or --team %s "
+             "--feature %s",
+             command, a->run, a->team, a->feature, b->team, b->feature);
+    return -ERR_USAGE;
+}
+
+void run_hint_last(struct queue *q, struct err *err)
+{
+    struct run_found last;
+    if (run_find(q, &(struct run_wanted){0}, &last, NULL) > 0) {
         err_hint(err, "the run begun last is --run %s; offpeak cat runs.%s lists them",
                  last.run, last.team);
     } else {
         err_hint(err, "this data folder holds no runs: is it the right --data?");
     }
+}
+
+static int none(struct queue *q, const struct run_wanted *wanted, struct err *err)
+{
+    const char *team = wanted->team, *feature = wanted->feature;
+    if (team || feature) {
+        err_set(err, ERR_USAGE, "could not find run '%s' of '%s/%s'", wanted->run,
+                team ? team : "*", feature ? feature : "*");
+    } else {
+        err_set(err, ERR_USAGE, "could not find run '%s'", wanted->run);
+    }
+    run_hint_last(q, err);
     return -ERR_USAGE;
+}
+
+int run_need(struct queue *q, const char *command, const struct run_wanted *wanted,
+             struct run_found *ret, struct err *err)
+{
+    struct search s = {.wanted = wanted};
+    int rc = search(&s, q, err);
+    if (rc == 0) {
+        return none(q, wanted, err);
+    }
+    if (rc > 1) {
+        return several(command, &s, err);
+    }
+    if (rc == 1) {
+        *ret = s.best;
+    }
+    return rc;
 }

@@ -11,12 +11,20 @@ struct run_found {
     struct run_row row;
 };
 
-/* 1 found, 0 none. `team` and `run` NULL: any; with any run the one begun last. */
-int run_find(struct queue *q, const char *team, const char *run, struct run_found *ret,
+/* Which; NULL: any. With any run the one begun last is meant. */
+struct run_wanted {
+    const char *team, *feature, *run;
+};
+
+/* How many there are, 0 none; *ret is the one begun last. */
+int run_find(struct queue *q, const struct run_wanted *wanted, struct run_found *ret,
              struct err *err);
-/* ERR_USAGE, with a hint that names the run begun last. */
-int run_need(struct queue *q, const char *team, const char *run, struct run_found *ret,
-             struct err *err);
+/* Exactly one, by its id. None and several are ERR_USAGE; the hint names the run begun last, or
+ * the commands that say which: `command` is "results". */
+int run_need(struct queue *q, const char *command, const struct run_wanted *wanted,
+             struct run_found *ret, struct err *err);
+/* The hint to an error about a run: how to find the one that was meant. */
+void run_hint_last(struct queue *q, struct err *err);
 /* Jobs of the run so far; all of them once row->complete. */
 uint64_t run_jobs(const struct run_row *row);
 
