@@ -139,15 +139,16 @@ static bool find_gate(struct session *s)
 
 static bool stands_at_gate(struct session *s, const struct worker_status *w)
 {
-    if (!s->owner || s->cli->opt->wait || !w->idle || s->calm < CALM_TICKS) {
+    if (!s->owner || !w->idle || s->calm < CALM_TICKS) {
         return false;
     }
     if (!s->conf.file) {
-        return scheduler_all_closed(s->scheduler) && find_gate(s);
+        return !s->cli->opt->wait && scheduler_all_closed(s->scheduler) && find_gate(s);
     }
     scheduler_gate(s->scheduler, s->submitting.team, s->submitting.feature,
                    &s->end->gate);
-    return s->submitted && s->caught_up && s->end->gate.closed;
+    bool can_wait = s->cli->opt->wait && s->end->gate.kind != GATE_ENDPOINT;
+    return s->submitted && s->caught_up && s->end->gate.closed && !can_wait;
 }
 
 static void end_at_account(struct session *s, const struct worker_status *w)

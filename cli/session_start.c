@@ -200,6 +200,64 @@ static int start_follow(struct session *s, const struct run_row *row, struct err
     return follow_open(&s->follow, &conf, err);
 }
 
+/* For which endpoint was that run submitted, when not for ours? 0: for ours, or nobody knows. */
+static int is_elsewhere(struct session *s, const char *team, const char *feature,
+                        const char *run, struct err *err)
+{
+    struct run_found found;
+    int rc = run_find(s->queue, team, run, &found, err);
+    if (rc <= 0 || strcmp(found.feature, feature) || !found.row.endpoint[0] ||
+        !strcmp(found.row.endpoint, s->conf.endpoint->origin)) {
+        return rc < 0 ? rc : 0;
+    }
+    err_set(err, ERR_USAGE,
+            "could not add to '%s': run '%s' is under way for '%s', and the base URL is "
+            "'%s' now",
+            s->cli->data, run, found.row.endpoint, s->conf.endpoint->origin);
+    err_hint(err,
+             "set OPENAI_BASE_URL back to '%s' until it is done, or use another "
+             "folder with --data",
+             found.row.endpoint);
+    return -ERR_USAGE;
+}
+
+/* The first record that waits there: whose run is it? */
+static int check_waiting(struct session *s, const char *topic, struct err *err)
+{
+    struct queue_feed *feed = NULL;
+    struct queue_msg msg;
+    struct release r;
+    struct job_head head;
+    int rc = queue_feed_open(s->queue, topic, &feed, err);
+    if (rc >= 0) {
+        rc = queue_next(feed, &msg, err);
+    }
+    if (rc > 0 && !strcmp(topic, TOPIC_READY)) {
+        rc = release_decode(msg.headers, &r) < 0
+                 ? 0
+                 : is_elsewhere(s, r.team, r.feature, r.run, err);
+    } else if (rc > 0) {
+        rc = job_head_decode(msg.headers, &head) < 0
+                 ? 0
+                 : is_elsewhere(s, s->submitting.team, s->submitting.feature, head.run,
+                                err);
+    }
+    queue_feed_close(feed);
+    return rc < 0 ? rc : 0;
+}
+
+/* Lines for one endpoint do not queue behind lines for another. */
+static int check_queue(struct session *s, struct err *err)
+{
+    char topic[QUEUE_NAME_MAX];
+    if (!s->owner) {
+        return 0; /* the owner works for ours */
+    }
+    topic_jobs(s->submitting.team, s->submitting.feature, topic);
+    int rc = check_waiting(s, TOPIC_READY, err);
+    return rc < 0 ? rc : check_waiting(s, topic, err);
+}
+
 /* What is asked now against what stands there, then the lines that are not queued yet. */
 int session_start_run(struct session *s, struct err *err)
 {
@@ -211,7 +269,8 @@ int session_start_run(struct session *s, struct err *err)
         s->submitted = true;
         infile_remove_copy(s->conf.file);
     } else if (rc >= 0) {
-        rc = submit_start(&s->submit, &s->submitting, err);
+        rc = check_queue(s, err);
+        rc = rc < 0 ? rc : submit_start(&s->submit, &s->submitting, err);
         s->end->row = s->submit ? *submit_row(s->submit) : s->conf.row;
     }
     if (rc >= 0) {

@@ -104,6 +104,24 @@ static void wait_pause(struct decision *d, const struct budget_edit *pause)
              pause->scope);
 }
 
+static bool is_for_another(const struct admit_in *in)
+{
+    return in->endpoint && in->endpoint[0] && strcmp(in->endpoint, in->origin) != 0;
+}
+
+/* Only an owner that works for that endpoint opens this gate. */
+static void wait_endpoint(const struct admit_in *in, struct decision *d)
+{
+    d->kind = ADMIT_WAIT;
+    d->gate.kind = GATE_ENDPOINT;
+    d->gate.closed = true;
+    snprintf(d->gate.why, sizeof(d->gate.why),
+             "run '%s' was submitted for '%s', and the base URL is '%.180s' now",
+             in->ask->head.run, in->endpoint, in->origin);
+    snprintf(d->gate.hint, sizeof(d->gate.hint), "OPENAI_BASE_URL=%s/... offpeak run",
+             in->endpoint);
+}
+
 static void wait_flow(struct decision *d, const char *model)
 {
     d->kind = ADMIT_WAIT;
@@ -153,6 +171,8 @@ void admit(const struct admit_in *in, struct decision *ret)
     memset(ret, 0, sizeof(*ret));
     if (in->ask->why[0]) {
         reject(ret, in->ask->why);
+    } else if (is_for_another(in)) {
+        wait_endpoint(in, ret);
     } else if (!in->price) {
         reject_unpriced(in, ret);
     } else if (admit_bound(in->ask, in->price, in->lane, &ret->bound) < 0) {

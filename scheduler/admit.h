@@ -2,8 +2,9 @@
  * admit.h - may this job run now? A pure decision.
  *
  * Everything it needs is handed in; it reads no clock and changes nothing. The order of the
- * questions is the order of what a person would want to hear first: is the line valid, is its
- * model priced, is the queue paused, does a limit leave room, does its run's own limit, is
+ * questions is the order of what a person would want to hear first: is the line valid, was its
+ * run submitted for the endpoint that is asked now (what was meant for one provider is never
+ * sent to another), is its model priced, is the queue paused, does a limit leave room, does its run's own limit, is
  * there room in flight.
  *
  * A gate is *closed* when nothing in flight can reopen it: no reservation stands on the line
@@ -20,6 +21,8 @@ enum admit_kind { ADMIT_RUN, ADMIT_WAIT, ADMIT_REJECT, ADMIT_CANCEL };
 
 struct admit_in {
     const struct ask *ask;
+    const char *endpoint; /* its run's; NULL or "": any */
+    const char *origin;   /* the endpoint that is asked now */
     const struct price_row *price; /* NULL: no row for its model */
     const char *prices;            /* version of the price book, for messages */
     enum lane lane;

@@ -108,6 +108,7 @@ bool backlog_wakes(const struct waiting *w, const struct backlog_news *news)
     struct budget_edit pause;
     switch (w->gate.kind) {
     case GATE_OPEN: return true;
+    case GATE_ENDPOINT: return false;
     case GATE_PAUSE: return !books_paused(news->books, w->team, w->feature, &pause);
     case GATE_FLOW: return !flow_closed(news->flow, w->model);
     case GATE_BUDGET: return budget_wakes(w, news);

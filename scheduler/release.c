@@ -113,6 +113,8 @@ static void decide(struct scheduler *s, struct job *job)
         fits = flow_fits(s->flow, job->ask->prompt.model, bound.input_tokens);
     }
     struct admit_in in = {.ask = job->ask,
+                          .endpoint = job->run->row.endpoint,
+                          .origin = s->conf.origin,
                           .price = job->price,
                           .prices = price_book_version(s->conf.prices),
                           .lane = LANE_BATCH,

@@ -41,7 +41,7 @@ struct scheduler_conf {
 };
 
 /* Why a queue stands still. */
-enum gate_kind { GATE_OPEN, GATE_BUDGET, GATE_PAUSE, GATE_FLOW };
+enum gate_kind { GATE_OPEN, GATE_ENDPOINT, GATE_BUDGET, GATE_PAUSE, GATE_FLOW };
 struct gate {
     enum gate_kind kind;
     bool closed;           /* nothing in flight can reopen it */

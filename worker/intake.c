@@ -115,6 +115,31 @@ static int run_reusable(struct intake *in, uint64_t at, struct release *r,
     return new_call(in, at, r, err);
 }
 
+/* What an earlier owner released for another endpoint is not for ours; our own scheduler holds
+ * such jobs back. */
+static int check_endpoint(struct intake *in, const struct release *r, struct err *err)
+{
+    char table[QUEUE_NAME_MAX], key[QUEUE_KEY_MAX];
+    struct queue_msg msg;
+    struct run_row row = {.endpoint = ""};
+    table_runs(r->team, table);
+    run_key(r->feature, r->run, key);
+    int rc = queue_table_get(in->answers, table, span_str(key), &msg, err);
+    if (rc > 0) {
+        rc = run_row_decode(msg.value, &row, err);
+    }
+    if (rc < 0 || !row.endpoint[0] || strcmp(row.endpoint, in->conf.origin) == 0) {
+        return rc < 0 ? rc : 0;
+    }
+    err_set(err, ERR_USAGE,
+            "could not go on with run '%s': its jobs were let through for '%s', and the "
+            "base URL is '%s' now",
+            r->run, row.endpoint, in->conf.origin);
+    err_hint(err, "set OPENAI_BASE_URL back to '%s' until they are answered",
+             row.endpoint);
+    return -(int)ERR_USAGE;
+}
+
 static int take_job(struct intake *in, uint64_t at, struct release *r, struct err *err)
 {
     int rc = is_repeat(in, r, at, err);
@@ -127,6 +152,9 @@ static int take_job(struct intake *in, uint64_t at, struct release *r, struct er
     }
     if (r->verdict != VERDICT_RUN) {
         return settle_verdict(in->conf.settle, at, r);
+    }
+    if (at < in->past_end && (rc = check_endpoint(in, r, err)) < 0) {
+        return rc;
     }
     return r->reusable ? run_reusable(in, at, r, err) : new_call(in, at, r, err);
 }

@@ -4,7 +4,8 @@
  * Takes records of `ready` from the feed while settle has room and the call table is below its
  * bound, a bounded number per turn. In order: a flush seals every stream; a repeat is
  * acknowledged and counted; a replayed member of a journaled batch is skipped, its call knows
- * it already; rejected and cancelled jobs end; a stored answer that counts is a hit; an equal
+ * it already; rejected and cancelled jobs end; one that an earlier owner released for another
+ * endpoint stops the process, for it must not be sent to ours; a stored answer that counts is a hit; an equal
  * call under way is joined; all else is a new call and goes to the plan.
  *
  * Made before recovery, started after it (intake_start), woken by intake_wake whenever records,
@@ -29,6 +30,7 @@ struct intake_conf {
     struct call_table *calls;
     struct settle *settle;
     struct plan *plan;
+    const char *origin; /* the endpoint that is asked */
     void (*on_failed)(void *ctx, const struct err *err); /* the process must stop */
     void *ctx;
 };

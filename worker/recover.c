@@ -69,30 +69,36 @@ static bool has_results(const struct lane_batch *l, const struct batch *b)
            spool_exists(l->conf.dir, b->id, SPOOL_ERROR);
 }
 
+/* What was meant for one provider is never sent to another. */
+static int check_origin(const struct lane_batch *l, const struct batch *b,
+                        struct err *err)
+{
+    const char *now = l->conf.account->origin;
+    if (b->count[FATE_ENDED] == b->n || strcmp(b->origin, now) == 0) {
+        return 0;
+    }
+    err_set(
+        err, ERR_USAGE,
+        "could not go on with batch '%s': it is under way at '%s', and the base URL is '%s' now",
+        b->id, b->origin, now);
+    err_hint(err, "set OPENAI_BASE_URL back to '%s' until that batch is fetched",
+             b->origin);
+    return -(int)ERR_USAGE;
+}
+
 /* Whose batch is it? One that must still be asked for at the provider needs its account. */
 static int check_account(struct lane_batch *l, struct batch *b, struct err *err)
 {
     const struct account *a = l->conf.account;
     bool remote = batch_rules[b->state].remote ||
                   (b->state == BATCH_FETCHED && !has_results(l, b));
-    bool same = strcmp(b->account, a->fingerprint) == 0 &&
-                strcmp(b->origin, a->origin) == 0;
-    if (same) {
-        return 0;
-    }
-    if (remote && strcmp(b->origin, a->origin) != 0) {
-        err_set(
-            err, ERR_USAGE,
-            "could not go on with batch '%s': it is under way at '%s', and the base URL is '%s' now",
-            b->id, b->origin, a->origin);
-        err_hint(err, "set OPENAI_BASE_URL back to '%s' until that batch is fetched",
-                 b->origin);
-        return -(int)ERR_USAGE;
+    int rc = check_origin(l, b, err);
+    if (rc < 0 || strcmp(b->account, a->fingerprint) == 0) {
+        return rc;
     }
     b->foreign = remote;
     if (b->state == BATCH_JOURNALED || b->state == BATCH_RETRY) {
         snprintf(b->account, sizeof(b->account), "%s", a->fingerprint);
-        snprintf(b->origin, sizeof(b->origin), "%s", a->origin);
         b->file[0] =
             '\0'; /* nothing of it is alive there: it starts anew under our account */
     }

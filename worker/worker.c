@@ -172,6 +172,7 @@ static int make_intake(struct worker *w, struct err *err)
         .calls = w->calls,
         .settle = w->settle,
         .plan = w->plan,
+        .origin = w->account.origin,
         .on_failed = on_stop,
         .ctx = w,
     };

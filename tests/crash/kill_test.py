@@ -323,19 +323,42 @@ def other_account(seed):
 
 
 def other_address(seed):
-    lib.part("another base URL buys nothing while a batch is under way, and names both")
-    for point in ("batch.uploaded", "batch.submitted"):
+    lib.part("another base URL buys nothing while work is under way, and names both")
+    for point in ("lane.journaled.before", "batch.journaled", "batch.uploaded",
+                  "batch.submitted"):
         with lib.Place() as place:
             night, other = Night(place, random.Random(seed), "none", Tally()), place.sim()
+            more = place.write("more.jsonl", lib.lines_of([lib.job("more", "One more.")]))
             night.begin(OFFPEAK_FAILPOINT=f"{point}=kill").wait(120)
-            for file in (night.file, None):
+            for what, file in (("run", night.file), ("folder", None), ("next run", more)):
                 ended = place.run(other, file, settings=night.settings, key=KEY, timeout=60)
                 names = night.sim.address in ended.err and other.address in ended.err
-                lib.that(f"{point}, {'the run' if file else 'the folder'}: exit 2 with both",
+                lib.that(f"{point}, the {what}: exit 2 with both",
                          ended.code == 2 and names, ended)
             lib.equal(f"{point}: nothing was bought there", bought(other), (0, 0))
             lib.that(f"{point}: the first address goes on", night.begin().wait(120).code == 0)
             night.check()
+
+
+def waiting_elsewhere(seed):
+    lib.part("jobs that wait for one base URL are sent to no other, whoever works next")
+    with lib.Place() as place:
+        night, other = Night(place, random.Random(seed), "none", Tally()), place.sim()
+        more = place.write("more.jsonl", lib.lines_of([lib.job("more", "One more.")]))
+        place.offpeak("budget", "pause", "default", "--data", place.path("data"))
+        lib.equal("paused: the run waits", night.begin().wait(120).code, 8)
+        place.offpeak("budget", "resume", "default", "--data", place.path("data"))
+        for code, arguments in ((2, (more,)), (2, (more, "--wait")), (8, (None,))):
+            ended = place.run(other, *arguments, settings=night.settings, timeout=60)
+            names = night.sim.address in ended.err and other.address in ended.err
+            lib.that("the other address waits and names both",
+                     ended.code == code and names, ended)
+        lib.equal("nothing was bought there", bought(other), (0, 0))
+        ended = place.run(other, more, "--feature", "else", timeout=60)
+        lib.that("another queue goes on there", ended.code == 0, ended)
+        lib.equal("and buys what is its own", bought(other)[0], 1)
+        lib.that("the first address goes on", night.begin().wait(120).code == 0)
+        lib.equal("and buys nothing twice", night.sim.invoice()["requests_billed_twice"], 0)
 
 
 def more(parser):
@@ -350,6 +373,7 @@ def main():
         rotated_key(options.seed)
         other_account(options.seed)
         other_address(options.seed)
+        waiting_elsewhere(options.seed)
     if lib.wanted("kills"):
         campaign(options.kills, options.seed)
     lib.finish()

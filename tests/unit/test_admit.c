@@ -260,6 +260,23 @@ static void test_a_bound_past_nine_million_dollars_is_rejected(void **state)
     assert_int_equal(d->decision.kind, ADMIT_REJECT);
 }
 
+static void test_what_was_submitted_for_another_endpoint_waits_for_it(void **state)
+{
+    struct desk *d = *state;
+    given_a_job(d, 500);
+    d->in.endpoint = "https://eu.example.com";
+    d->in.origin = "https://api.openai.com";
+    when_asked(d);
+    assert_int_equal(d->decision.kind, ADMIT_WAIT);
+    assert_int_equal(d->decision.gate.kind, GATE_ENDPOINT);
+    assert_true(d->decision.gate.closed);
+    assert_non_null(strstr(d->decision.gate.why, "eu.example.com"));
+    assert_non_null(strstr(d->decision.gate.why, "api.openai.com"));
+    d->in.origin = d->in.endpoint;
+    when_asked(d);
+    assert_int_equal(d->decision.kind, ADMIT_RUN);
+}
+
 static void test_a_paused_queue_waits_and_names_who_paused_it(void **state)
 {
     struct desk *d = *state;
@@ -333,6 +350,7 @@ int main(void)
         T(test_three_choices_reserve_three_outputs),
         T(test_a_prompt_with_images_reserves_the_whole_context),
         T(test_a_bound_past_nine_million_dollars_is_rejected),
+        T(test_what_was_submitted_for_another_endpoint_waits_for_it),
         T(test_a_paused_queue_waits_and_names_who_paused_it),
         T(test_a_full_flow_waits_without_closing_the_gate),
         T(test_a_refused_line_is_rejected_with_its_own_words),
