@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { CALLS_MAX = 64 };
+enum { CALLS_MAX = 600 };
 
 struct world {
     struct loop *loop;
@@ -23,6 +23,8 @@ struct world {
         const char *model;
     } batches[16];
     int batches_n;
+    bool is_closed; /* nobody takes a batch */
+    int failures;
     struct call *again; /* replanned while a batch is being sealed */
     int64_t start_ms;
 };
@@ -30,6 +32,9 @@ struct world {
 static int on_submit(void *ctx, struct call **calls, uint32_t n, struct err *err)
 {
     struct world *w = ctx;
+    if (w->is_closed) {
+        return err_set(err, ERR_FAIL, "the lane is closed");
+    }
     assert_in_range(w->batches_n, 0, 15);
     int i = w->batches_n++;
     w->batches[i].n = n;
@@ -47,8 +52,9 @@ static int on_submit(void *ctx, struct call **calls, uint32_t n, struct err *err
 
 static void on_failed(void *ctx, const struct err *err)
 {
-    (void)ctx;
-    fail_msg("%s", err->msg);
+    struct world *w = ctx;
+    assert_string_equal(err->msg, "the lane is closed");
+    w->failures++;
 }
 
 static int set_up(void **state)
@@ -103,6 +109,20 @@ static struct call *call_of(struct world *w, const char *model, const char *chai
 static void add(struct world *w, const char *model, const char *chain, uint64_t at)
 {
     assert_int_equal(plan_add(w->plan, call_of(w, model, chain, at), NULL), 0);
+}
+
+static void on_alarm(void *ctx)
+{
+    loop_stop(ctx);
+}
+
+static void pass(struct world *w, int64_t ms)
+{
+    struct loop_timer *alarm;
+    assert_int_equal(loop_timer_create(w->loop, on_alarm, w->loop, &alarm), 0);
+    loop_timer_start(alarm, ms);
+    loop_run(w->loop);
+    loop_timer_destroy(alarm);
 }
 
 static void assert_batch(const struct world *w, int i, uint32_t n, ...)
@@ -219,6 +239,45 @@ static void test_what_is_not_full_goes_after_the_linger(void **state)
     assert_true(plan_empty(w->plan));
 }
 
+static void test_each_stream_waits_from_its_own_first_call(void **state)
+{
+    struct world *w = *state;
+    given_limits(w, 100, 100000, 0);
+    add(w, "m", "a", 0);
+    pass(w, 10000);
+    add(w, "n", "a", 1);
+    pass(w, 10000);
+    add(w, "m", "a", 2); /* rides along: it is not the first */
+    pass(w, 9999);
+    assert_int_equal(w->batches_n, 0);
+    loop_run(w->loop);
+    assert_int_equal(w->batches_n, 2);
+    assert_batch(w, 0, 2, 0, 2);
+    assert_int_equal(w->batches[0].after_ms, 30000);
+    assert_batch(w, 1, 1, 1);
+    assert_int_equal(w->batches[1].after_ms, 40000);
+    add(w, "m", "a", 3); /* long after the first */
+    loop_run(w->loop);
+    assert_int_equal(w->batches[2].after_ms, 70000);
+}
+
+static void test_a_batch_nobody_takes_is_said_so_once(void **state)
+{
+    struct world *w = *state;
+    given_limits(w, 100, 100000, 0);
+    add(w, "m", "a", 0);
+    add(w, "n", "a", 1);
+    w->is_closed = true;
+    loop_run(w->loop);
+    assert_int_equal(w->failures, 1);
+    struct err err;
+    struct call *c = call_of(w, "o", "a", 2);
+    c->tokens_bound = 0;
+    assert_int_equal(plan_add(w->plan, c, &err), 0);
+    assert_int_equal(plan_flush(w->plan, &err), -ERR_FAIL);
+    assert_string_equal(err.msg, "the lane is closed");
+}
+
 static void test_in_a_hurry_what_is_gathered_goes_soon(void **state)
 {
     struct world *w = *state;
@@ -291,6 +350,56 @@ static void test_a_huge_call_does_not_break_up_its_neighbours(void **state)
     assert_batch(w, 1, 2, 1, 2);
 }
 
+static void test_of_several_pieces_each_goes_and_the_last_gathers_on(void **state)
+{
+    struct world *w = *state;
+    given_limits(w, 100, 1000, 0);
+    add(w, "m", "z", 0);
+    add(w, "m", "a", 1);
+    pass(w, 10000);
+    struct call *huge = call_of(w, "m", "k", 2); /* between the two */
+    huge->body_bytes = 5000;
+    assert_int_equal(plan_add(w->plan, huge, NULL), 0);
+    assert_int_equal(w->batches_n, 2);
+    assert_batch(w, 0, 1, 1);
+    assert_batch(w, 1, 1, 2);
+    assert_false(plan_empty(w->plan));
+    loop_run(w->loop);
+    assert_int_equal(w->batches_n, 3);
+    assert_batch(w, 2, 1, 0);
+    assert_int_equal(w->batches[2].after_ms, 40000);
+    assert_true(plan_empty(w->plan));
+}
+
+static void test_enough_prompt_tokens_fill_a_batch_too(void **state)
+{
+    struct world *w = *state;
+    given_limits(w, 100, 100000, 25);
+    add(w, "m", "a", 0);
+    add(w, "m", "a", 1);
+    assert_int_equal(w->batches_n, 0);
+    add(w, "m", "a", 2);
+    assert_int_equal(w->batches_n, 1);
+    assert_batch(w, 0, 2, 0, 1);
+    loop_run(w->loop);
+    assert_batch(w, 1, 1, 2);
+}
+
+static void test_hundreds_of_calls_gather_and_none_is_lost(void **state)
+{
+    struct world *w = *state;
+    given_limits(w, CALLS_MAX, 1000000, 0);
+    for (uint64_t i = 0; i < CALLS_MAX; i++) {
+        add(w, "m", i % 2 ? "a" : "b", i);
+    }
+    assert_int_equal(w->batches_n, 1);
+    assert_int_equal(w->batches[0].n, CALLS_MAX);
+    for (uint64_t i = 0; i < CALLS_MAX / 2; i++) {
+        assert_int_equal(w->batches[0].at[i], 2 * i + 1);
+        assert_int_equal(w->batches[0].at[CALLS_MAX / 2 + i], 2 * i);
+    }
+}
+
 static void test_a_call_may_be_planned_again_while_a_batch_is_sealed(void **state)
 {
     struct world *w = *state;
@@ -315,11 +424,16 @@ int main(void)
         TEST(test_a_call_above_every_limit_goes_alone),
         TEST(test_a_full_batch_goes_at_once),
         TEST(test_what_is_not_full_goes_after_the_linger),
+        TEST(test_each_stream_waits_from_its_own_first_call),
+        TEST(test_a_batch_nobody_takes_is_said_so_once),
         TEST(test_in_a_hurry_what_is_gathered_goes_soon),
         TEST(test_a_flush_sends_everything),
         TEST(test_models_never_share_a_batch),
         TEST(test_what_overflows_a_full_batch_gathers_on),
         TEST(test_a_huge_call_does_not_break_up_its_neighbours),
+        TEST(test_of_several_pieces_each_goes_and_the_last_gathers_on),
+        TEST(test_enough_prompt_tokens_fill_a_batch_too),
+        TEST(test_hundreds_of_calls_gather_and_none_is_lost),
         TEST(test_a_call_may_be_planned_again_while_a_batch_is_sealed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
