@@ -204,9 +204,10 @@ static int start_follow(struct session *s, const struct run_row *row, struct err
 static int is_elsewhere(struct session *s, const char *team, const char *feature,
                         const char *run, struct err *err)
 {
+    const struct run_wanted wanted = {.team = team, .feature = feature, .run = run};
     struct run_found found;
-    int rc = run_find(s->queue, team, run, &found, err);
-    if (rc <= 0 || strcmp(found.feature, feature) || !found.row.endpoint[0] ||
+    int rc = run_find(s->queue, &wanted, &found, err);
+    if (rc <= 0 || !found.row.endpoint[0] ||
         !strcmp(found.row.endpoint, s->conf.endpoint->origin)) {
         return rc < 0 ? rc : 0;
     }
