@@ -2,6 +2,7 @@
 
 #include "cli/runs.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -12,13 +13,18 @@
 
 static int start_scheduler(struct session *s, struct err *err)
 {
+    const struct endpoint *e = s->conf.endpoint;
+    const struct scheduler_lane provider = {.prices = e->prices,
+                                            .provider = "openai",
+                                            .endpoint = e->origin,
+                                            .calls = e->key};
+    const struct scheduler_lane pool = {
+        .why = "no servers of your own were given",
+        .hint = "--set pool.servers=URL --set pool.price=free"};
     struct scheduler_conf conf = {
         .queue = s->queue,
         .loop = s->loop,
-        .prices = s->conf.endpoint->prices,
-        .provider = "openai",
-        .origin = s->conf.endpoint->origin,
-        .account = s->conf.endpoint->account,
+        .lanes = {[LANE_BATCH] = provider, [LANE_SYNC] = provider, [LANE_POOL] = pool},
         .settings = &s->cli->set->scheduler,
         .on_event = session_on_event,
         .on_stop = session_on_stop,
@@ -158,8 +164,13 @@ static void session_on_submitted(void *ctx, const struct err *err)
         session_end(s, SESSION_FAILED, err);
         return;
     }
+    char subject[RUN_MAX + 8], text[64];
     s->submitted = true;
     infile_remove_copy(s->conf.file);
+    snprintf(subject, sizeof(subject), "run '%s'", s->submitting.run);
+    snprintf(text, sizeof(text), "all its %" PRIu64 " jobs are queued",
+             run_jobs(submit_row(s->submit)));
+    session_on_event(s, subject, text);
     progress_more(s->conf.progress, s->conf.file->label, s->refused);
     session_step(s);
 }
@@ -204,7 +215,7 @@ static int start_follow(struct session *s, const struct run_row *row, struct err
 static int is_elsewhere(struct session *s, const char *team, const char *feature,
                         const char *run, struct err *err)
 {
-    const struct run_wanted wanted = {.team = team, .feature = feature, .run = run};
+    struct run_wanted wanted = {.team = team, .feature = feature, .run = run};
     struct run_found found;
     int rc = run_find(s->queue, &wanted, &found, err);
     if (rc <= 0 || !found.row.endpoint[0] ||

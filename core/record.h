@@ -35,6 +35,9 @@
 #define CUSTOM_ID_RAW_MAX 256 /* bytes of a raw JSON string that is echoed */
 #define RELEASE_BYTES_MAX 768
 
+/* In cache keys and run rows, the endpoint of a pool: this and its name. */
+#define ENDPOINT_POOL "pool:"
+
 /* ---- names of topics and tables ---- */
 #define TOPIC_READY   "ready"
 #define TOPIC_SPEND   "spend"
@@ -96,7 +99,8 @@ struct release {
     uint32_t
         tries; /* how often its call may be made, each time perhaps billed; 1 at least */
     uint64_t input_bound, output_bound; /* tokens */
-    bool unlimited; /* it states no output limit: output_bound is its model's maximum */
+    uint32_t inputs; /* vectors its answer must have; 0: it asks for none */
+    bool unlimited;  /* it states no output limit: output_bound is its model's maximum */
     char prices[PRICES_VERSION_MAX];
     char day[CLOCK_DAY_TEXT];   /* UTC day of release: the period of its charges */
     bool fresh;                 /* ignore answers older than the run */

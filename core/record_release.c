@@ -39,6 +39,7 @@ static const struct field release_list[] = {
     FIELD_OF(struct release, FIELD_USD, reserved, "pico"),
     FIELD_OF(struct release, FIELD_U32, tries, "tries"),
     FIELD_RUN_OF(struct release, FIELD_U64, input_bound, 2, "tokens"),
+    FIELD_OF(struct release, FIELD_U32, inputs, "vectors"),
     FIELD_OF(struct release, FIELD_BOOL, unlimited, "max"),
     FIELD_TEXT_OF(struct release, prices, "book"),
     FIELD_TEXT_OF(struct release, day, "day"),

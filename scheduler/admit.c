@@ -19,7 +19,12 @@ int admit_bound(const struct ask *ask, const struct price_row *price, enum lane 
     ret->input_tokens = input;
     ret->output_tokens = output;
     ret->unlimited = !p->has_output_limit;
-    return price_bound(price, lane, input, output, &ret->usd);
+    ret->tries = price_tries(price, lane);
+    struct usd once;
+    if (price_bound(price, lane, input, output, &once) < 0) {
+        return -1;
+    }
+    return usd_mul(&ret->usd, once, ret->tries) ? 0 : -1;
 }
 
 static struct usd_sum gone(const struct line *line)
@@ -109,17 +114,31 @@ static bool is_for_another(const struct admit_in *in)
     return in->endpoint && in->endpoint[0] && strcmp(in->endpoint, in->origin) != 0;
 }
 
+/* Only an owner that knows the lane's terms opens this gate. */
+static void wait_lane(const struct admit_in *in, struct decision *d)
+{
+    d->kind = ADMIT_WAIT;
+    d->gate.kind = GATE_ENDPOINT;
+    d->gate.closed = true;
+    snprintf(d->gate.why, sizeof(d->gate.why), "run '%s' asks for lane '%s': %.300s",
+             in->ask->head.run, lane_name(in->lane), in->no_lane);
+    snprintf(d->gate.hint, sizeof(d->gate.hint), "%.*s", (int)sizeof(d->gate.hint) - 1,
+             in->no_lane_hint);
+}
+
 /* Only an owner that works for that endpoint opens this gate. */
 static void wait_endpoint(const struct admit_in *in, struct decision *d)
 {
     d->kind = ADMIT_WAIT;
     d->gate.kind = GATE_ENDPOINT;
     d->gate.closed = true;
+    bool pool = in->lane == LANE_POOL;
     snprintf(d->gate.why, sizeof(d->gate.why),
-             "run '%s' was submitted for '%s', and the base URL is '%.180s' now",
-             in->ask->head.run, in->endpoint, in->origin);
-    snprintf(d->gate.hint, sizeof(d->gate.hint), "OPENAI_BASE_URL=%s/... offpeak run",
-             in->endpoint);
+             "run '%s' was submitted for '%s', and the %s is '%.180s' now",
+             in->ask->head.run, in->endpoint, pool ? "pool" : "base URL", in->origin);
+    snprintf(d->gate.hint, sizeof(d->gate.hint),
+             pool ? "--set pool.name=%s" : "OPENAI_BASE_URL=%s/... offpeak run",
+             in->endpoint + (pool ? strlen(ENDPOINT_POOL) : 0));
 }
 
 static void wait_flow(struct decision *d, const char *model)
@@ -171,6 +190,8 @@ void admit(const struct admit_in *in, struct decision *ret)
     memset(ret, 0, sizeof(*ret));
     if (in->ask->why[0]) {
         reject(ret, in->ask->why);
+    } else if (in->no_lane) {
+        wait_lane(in, ret);
     } else if (is_for_another(in)) {
         wait_endpoint(in, ret);
     } else if (!in->price) {

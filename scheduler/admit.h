@@ -21,12 +21,13 @@ enum admit_kind { ADMIT_RUN, ADMIT_WAIT, ADMIT_REJECT, ADMIT_CANCEL };
 
 struct admit_in {
     const struct ask *ask;
-    const char *endpoint; /* its run's; NULL or "": any */
-    const char *origin;   /* the endpoint that is asked now */
+    const char *endpoint;          /* its run's; NULL or "": any */
+    const char *origin;            /* the endpoint that is asked now */
     const struct price_row *price; /* NULL: no row for its model */
     const char *prices;            /* version of the price book, for messages */
     enum lane lane;
-    const struct budget_edit *pause; /* NULL: not paused */
+    const char *no_lane, *no_lane_hint; /* why its lane is not known here; NULL: it is */
+    const struct budget_edit *pause;    /* NULL: not paused */
     const struct line_view *lines;
     unsigned lines_n;
     bool flow_fits;
@@ -35,7 +36,8 @@ struct admit_in {
 
 /* What the job can cost at most; also an input to flow. */
 struct bound {
-    uint64_t input_tokens, output_tokens;
+    uint64_t input_tokens, output_tokens; /* of one try */
+    uint32_t tries;                       /* `usd` is for all of them */
     bool unlimited; /* the job states no output limit: its model's maximum counts */
     struct usd usd;
 };

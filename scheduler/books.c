@@ -259,12 +259,12 @@ static void count_usage(struct ledger_row *row, const struct usage *u)
     row->tokens.reasoning += u->reasoning;
 }
 
-static void settle_line(struct line *line, const struct open_row *open,
+static void settle_line(struct line *line, struct usd held,
                         const struct spend_head *spend)
 {
-    usd_sum_sub(&line->reserved, open->reserved);
-    line->open_jobs--;
-    line->row.jobs++;
+    usd_sum_sub(&line->reserved, held);
+    line->open_jobs -= spend->final;
+    line->row.jobs += spend->final;
     switch (spend->kind) {
     case SPEND_USAGE:
         usd_sum_add(&line->row.spent, spend->cost);
@@ -281,14 +281,18 @@ static void settle_line(struct line *line, const struct open_row *open,
 }
 
 void books_settle(struct books *b, const struct line_view *lines, unsigned n,
-                  const struct open_row *open, const struct spend_head *spend)
+                  struct open_row *open, const struct spend_head *spend)
 {
+    bool all = spend->final || usd_cmp(spend->cost, open->reserved) > 0;
+    struct usd held = all ? open->reserved : spend->cost;
     for (unsigned i = 0; i < n; i++) {
         struct line *line = lines[i].line;
-        settle_line(line, open, spend);
+        settle_line(line, held, spend);
         b->dirty += !line->dirty;
         line->dirty = true;
     }
+    open->reserved = usd_from_pico(usd_pico(open->reserved) - usd_pico(held));
+    open->tried = MAX_OF(open->tried, (uint64_t)spend->try_n);
 }
 
 unsigned books_dirty(const struct books *b)

@@ -70,9 +70,11 @@ int books_lines(struct books *b, struct queue_cursor *c, const struct payer *p,
                 struct err *err);
 
 void books_reserve(const struct line_view *lines, unsigned n, struct usd amount);
-/* Ends a reservation: what was reserved becomes what was spent (or stays booked, in doubt). */
+/* A charge of a job in `open`. A final one ends its reservation: what was reserved becomes what
+ * was spent (or stays booked, in doubt). One that is not final is a try in doubt, with another to
+ * come: it takes its part of the reservation, in `open` too. */
 void books_settle(struct books *b, const struct line_view *lines, unsigned n,
-                  const struct open_row *open, const struct spend_head *spend);
+                  struct open_row *open, const struct spend_head *spend);
 /* Ledger rows that books_write would put now. */
 unsigned books_dirty(const struct books *b);
 /* Puts every changed ledger row into the transaction and marks it clean. */

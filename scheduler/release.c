@@ -71,6 +71,8 @@ struct job {
     const struct ask *ask;
     struct run *run;
     struct waiting *queue;
+    enum lane lane;
+    const struct scheduler_lane *terms;
     const struct price_row *price;
     struct line_view lines[BOOKS_LINES_MAX];
     unsigned lines_n;
@@ -87,12 +89,15 @@ static int gather(struct scheduler *s, const struct ask *ask, struct job *job,
         return err_set(err, ERR_FAIL, "could not keep queue '%s'", ask->at.topic);
     }
     clock_day(loop_wall_ms(s->conf.loop), job->day);
-    job->price = price_find(s->conf.prices, s->conf.provider, span_str(ask->prompt.model),
-                            job->day);
     int rc = runs_of(s->runs, s->rows, &ask->at, &ask->head, &job->run, err);
     if (rc < 0) {
         return rc;
     }
+    job->lane = job->run->row.lane;
+    job->terms = &s->conf.lanes[job->lane];
+    job->price = job->terms->prices ? price_find(job->terms->prices, job->terms->provider,
+                                                 span_str(ask->prompt.model), job->day)
+                                    : NULL;
     struct payer payer = {.team = job->queue->team,
                           .feature = job->queue->feature,
                           .run = ask->head.run,
@@ -102,6 +107,18 @@ static int gather(struct scheduler *s, const struct ask *ask, struct job *job,
     return books_lines(s->books, s->rows, &payer, job->lines, &job->lines_n, err);
 }
 
+/* Whose answers the job can share. What this process cannot send keeps its run's word. */
+static const char *endpoint_of(const struct job *job)
+{
+    const char *own = job->run->row.endpoint;
+    return job->terms->calls || !own[0] ? job->terms->endpoint : own;
+}
+
+static const char *prices_of(const struct job *job)
+{
+    return job->terms->prices ? price_book_version(job->terms->prices) : "";
+}
+
 static void decide(struct scheduler *s, struct job *job)
 {
     struct budget_edit pause;
@@ -109,15 +126,17 @@ static void decide(struct scheduler *s, struct job *job)
     bool paused = books_paused(s->books, job->queue->team, job->queue->feature, &pause);
     bool fits = true;
     if (!job->ask->why[0] && job->price &&
-        admit_bound(job->ask, job->price, LANE_BATCH, &bound) >= 0) {
+        admit_bound(job->ask, job->price, job->lane, &bound) >= 0) {
         fits = flow_fits(s->flow, job->ask->prompt.model, bound.input_tokens);
     }
     struct admit_in in = {.ask = job->ask,
                           .endpoint = job->run->row.endpoint,
-                          .origin = s->conf.origin,
+                          .origin = endpoint_of(job),
                           .price = job->price,
-                          .prices = price_book_version(s->conf.prices),
-                          .lane = LANE_BATCH,
+                          .prices = prices_of(job),
+                          .lane = job->lane,
+                          .no_lane = job->terms->prices ? NULL : job->terms->why,
+                          .no_lane_hint = job->terms->hint,
                           .pause = paused ? &pause : NULL,
                           .lines = job->lines,
                           .lines_n = job->lines_n,
@@ -133,16 +152,19 @@ static bool reusable(const struct job *job)
            (strcmp(reuse, "deterministic") == 0 && job->ask->prompt.deterministic);
 }
 
-static void fill_prompt(struct scheduler *s, const struct job *job, struct release *r)
+static void fill_prompt(const struct job *job, struct release *r)
 {
     const struct prompt *p = &job->ask->prompt;
     snprintf(r->model, sizeof(r->model), "%s", p->model);
-    r->key = prompt_key(r->team, s->conf.origin, job->ask->path, job->run->row.level, p);
+    r->key =
+        prompt_key(r->team, endpoint_of(job), job->ask->path, job->run->row.level, p);
     memcpy(r->chain, p->chain, sizeof(r->chain));
     r->chain_len = p->chain_len;
     r->reserved = job->decision.bound.usd;
+    r->tries = job->decision.bound.tries;
     r->input_bound = job->decision.bound.input_tokens;
     r->output_bound = job->decision.bound.output_tokens;
+    r->inputs = (uint32_t)p->inputs;
     r->reusable = reusable(job);
     r->fresh = job->run->row.fresh;
     r->fresh_ms = job->run->row.started_ms;
@@ -158,7 +180,7 @@ static void fill_release(struct scheduler *s, const struct job *job, struct rele
                                             [ADMIT_CANCEL] = VERDICT_CANCELLED};
     const struct ask *ask = job->ask;
     *r = (struct release){.verdict = verdicts[job->decision.kind],
-                          .lane = LANE_BATCH,
+                          .lane = job->lane,
                           .attempt = ask->head.attempt,
                           .line = ask->head.line,
                           .id_at = ask->id_at,
@@ -171,10 +193,10 @@ static void fill_release(struct scheduler *s, const struct job *job, struct rele
     snprintf(r->run, sizeof(r->run), "%s", ask->head.run);
     snprintf(r->team, sizeof(r->team), "%s", job->queue->team);
     snprintf(r->feature, sizeof(r->feature), "%s", job->queue->feature);
-    snprintf(r->prices, sizeof(r->prices), "%s", price_book_version(s->conf.prices));
+    snprintf(r->prices, sizeof(r->prices), "%s", prices_of(job));
     snprintf(r->day, sizeof(r->day), "%s", job->day);
     if (r->verdict == VERDICT_RUN) {
-        fill_prompt(s, job, r);
+        fill_prompt(job, r);
     }
 }
 

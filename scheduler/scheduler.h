@@ -26,13 +26,21 @@ struct scheduler_settings {
 extern const struct config_row scheduler_config_rows[];
 extern const size_t scheduler_config_rows_len;
 
+/* One lane's terms in this process. A lane whose prices are known lets its jobs through even when
+ * this process makes no such calls (no key was given): they wait released, for one that does. */
+struct scheduler_lane {
+    const struct price_book *prices; /* NULL: not known here; its jobs wait, see `why` */
+    const char *provider;            /* in the price book: "openai", "pool" */
+    const char
+        *endpoint; /* part of every cache key: origin of the base URL, "pool:name" */
+    bool calls;    /* this process makes them, at that endpoint and no other */
+    const char *why, *hint; /* without prices: what is missing, and what to give */
+};
+
 struct scheduler_conf {
     struct queue *queue;
     struct loop *loop;
-    const struct price_book *prices;
-    const char *provider; /* "openai" */
-    const char *origin;   /* of the base URL: part of every cache key */
-    const char *account;  /* fingerprint */
+    struct scheduler_lane lanes[LANES];
     const struct scheduler_settings *settings;
     void (*on_event)(void *ctx, const char *subject,
                      const char *text); /* gates closing and opening, for people */

@@ -5,33 +5,76 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A settlement puts one row away; the ledger rows it changed and the mark come on top. */
+/* A settlement changes one row of `open`; the ledger rows it changed and the mark come on top. */
 #define SETTLE_ROOM (BOOKS_LINES_MAX + 2)
+
+#define OPEN_BYTES_MAX 4096
 
 static const char mark_key[] = "spend";
 
-/* The jobs settled in this slice: their rows in `open` are gone only with its commit, so a
- * second final record of one job must be noticed here. */
+/* The jobs of this slice: what it does to their rows in `open` can be read there only after its
+ * commit, so a second record of one job finds the row as the first left it here. */
 struct settled {
-    void *tree;
+    void *tree; /* tsearch tree of struct touched by job */
 };
 
-static int text_cmp(const void *a, const void *b)
+struct touched {
+    char job[JOB_ID_MAX];
+    bool over; /* its row is gone */
+    struct open_row open;
+};
+
+static int touched_cmp(const void *a, const void *b)
 {
-    return strcmp(a, b);
+    return strcmp(((const struct touched *)a)->job, ((const struct touched *)b)->job);
 }
 
-static int settled_add(struct settled *s, const char *job)
+static struct touched *settled_find(const struct settled *s, const char *job)
 {
-    if (tfind(job, &s->tree, text_cmp)) {
-        return 0;
+    struct touched key;
+    snprintf(key.job, sizeof(key.job), "%s", job);
+    struct touched *const *found = tfind(&key, &s->tree, touched_cmp);
+    return found ? *found : NULL;
+}
+
+/* NULL: out of memory. */
+static struct touched *settled_add(struct settled *s, const char *job,
+                                   const struct open_row *open)
+{
+    struct touched *t = calloc(1, sizeof(*t));
+    if (!t) {
+        return NULL;
     }
-    char *copy = strdup(job);
-    if (!copy || !tsearch(copy, &s->tree, text_cmp)) {
-        free(copy);
-        return -1;
+    snprintf(t->job, sizeof(t->job), "%s", job);
+    t->open = *open;
+    if (!tsearch(t, &s->tree, touched_cmp)) {
+        free(t);
+        return NULL;
     }
-    return 1;
+    return t;
+}
+
+/* The job's row as this slice leaves it so far. 1 there is one, 0 none. */
+static int settled_row(struct scheduler *s, struct settled *settled, const char *job,
+                       struct touched **ret, struct err *err)
+{
+    struct open_row open;
+    struct queue_msg row;
+    struct touched *known = settled_find(settled, job);
+    if (known) {
+        *ret = known;
+        return !known->over;
+    }
+    int rc = queue_table_get(s->rows, TABLE_OPEN, span_str(job), &row, err);
+    if (rc > 0) {
+        rc = open_row_decode(row.value, &open, err);
+        rc = rc < 0 ? rc : 1;
+    }
+    if (rc <= 0) {
+        return rc;
+    }
+    *ret = settled_add(settled, job, &open);
+    return *ret ? 1 : err_set(err, ERR_FAIL, "could not settle '%s': out of memory", job);
 }
 
 int settlement_load(struct scheduler *s, struct err *err)
@@ -59,10 +102,22 @@ static void warn_overrun(struct scheduler *s, const struct open_row *open,
     s->conf.on_event(s->conf.ctx, subject, text);
 }
 
-static int end_reservation(struct scheduler *s, struct queue_tx *tx,
-                           const struct open_row *open, const struct spend_head *spend,
-                           struct err *err)
+/* The row goes with the job's last record; before that it keeps what is still reserved. */
+static int put_open(struct queue_tx *tx, const struct touched *t, struct err *err)
 {
+    _cleanup_(buf_fini) struct buf json;
+    buf_init(&json, OPEN_BYTES_MAX);
+    if (!t->over && open_row_encode(&t->open, &json) < 0) {
+        return err_set(err, ERR_FAIL, "could not settle '%s': row too large", t->job);
+    }
+    return queue_table_put(tx, TABLE_OPEN, span_str(t->job),
+                           t->over ? SPAN_NONE : buf_span(&json), err);
+}
+
+static int book(struct scheduler *s, struct queue_tx *tx, struct touched *t,
+                const struct spend_head *spend, struct err *err)
+{
+    struct open_row *open = &t->open;
     struct line_view lines[BOOKS_LINES_MAX];
     unsigned n;
     struct payer payer = {.team = open->team,
@@ -76,8 +131,19 @@ static int end_reservation(struct scheduler *s, struct queue_tx *tx,
     }
     warn_overrun(s, open, spend);
     books_settle(s->books, lines, n, open, spend);
-    flow_sub(s->flow, open->model, open->tokens);
-    return queue_table_put(tx, TABLE_OPEN, span_str(spend->job), SPAN_NONE, err);
+    t->over = spend->final;
+    if (t->over) {
+        flow_sub(s->flow, open->model, open->tokens);
+    }
+    return put_open(tx, t, err);
+}
+
+/* A try in doubt counts once, with another to come: the row remembers the last one. */
+static bool is_news(const struct open_row *open, const struct spend_head *spend)
+{
+    return open->attempt == spend->attempt &&
+           (spend->final ||
+            (spend->kind == SPEND_IN_DOUBT && spend->try_n > open->tried));
 }
 
 /* A record counts while its job is in `open`, once: anything else was counted before. */
@@ -85,24 +151,12 @@ static int apply(struct scheduler *s, struct queue_tx *tx, struct settled *settl
                  const struct queue_msg *msg, struct err *err)
 {
     struct spend_head spend;
-    struct open_row open;
-    struct queue_msg row;
-    if (spend_head_decode(msg->headers, &spend) < 0 || !spend.final) {
+    struct touched *t = NULL;
+    if (spend_head_decode(msg->headers, &spend) < 0) {
         return 0;
     }
-    int rc = queue_table_get(s->rows, TABLE_OPEN, span_str(spend.job), &row, err);
-    if (rc <= 0) {
-        return rc;
-    }
-    rc = open_row_decode(row.value, &open, err);
-    if (rc < 0 || open.attempt != spend.attempt) {
-        return rc;
-    }
-    rc = settled_add(settled, spend.job);
-    if (rc < 0) {
-        return err_set(err, ERR_FAIL, "could not settle '%s': out of memory", spend.job);
-    }
-    return rc > 0 ? end_reservation(s, tx, &open, &spend, err) : 0;
+    int rc = settled_row(s, settled, spend.job, &t, err);
+    return rc > 0 && is_news(&t->open, &spend) ? book(s, tx, t, &spend, err) : rc;
 }
 
 static int put_mark(struct scheduler *s, struct queue_tx *tx, struct err *err)

@@ -33,19 +33,27 @@ struct world_worker {
     struct loop_timer *timer;
     struct queue_msg taken[ANSWERS_MAX];
     struct release releases[ANSWERS_MAX];
-    unsigned n;
-    bool committing;
+    unsigned n, try_n; /* try_n: of the calls taken, the one that is under way */
+    bool left, committing;
 };
 
 static void worker_look(void *ctx);
 
-static void put_spend(struct world *w, struct queue_tx *tx, const struct release *r)
+static void put_spend(struct world *w, struct queue_tx *tx, const struct release *r,
+                      unsigned try_n)
 {
     _cleanup_(buf_fini) struct buf block;
     struct err err = {0};
-    struct spend_head h = {.kind = SPEND_USAGE, .final = true, .attempt = r->attempt};
-    h.cost = usd_from_pico(usd_pico(r->reserved) / 100 * w->cost_share);
-    h.usage.input = r->verdict == VERDICT_RUN;
+    bool lost = r->verdict == VERDICT_RUN && try_n <= w->doubts;
+    struct spend_head h = {.kind = lost ? SPEND_IN_DOUBT : SPEND_USAGE,
+                           .final = !lost || try_n == r->tries,
+                           .attempt = r->attempt,
+                           .try_n = try_n};
+    h.cost = release_try_bound(r);
+    if (!lost) {
+        h.cost = usd_from_pico(usd_pico(h.cost) / 100 * w->cost_share);
+        h.usage.input = r->verdict == VERDICT_RUN;
+    }
     snprintf(h.job, sizeof(h.job), "%s", r->job);
     snprintf(h.run, sizeof(h.run), "%s", r->run);
     snprintf(h.team, sizeof(h.team), "%s", r->team);
@@ -58,12 +66,42 @@ static void put_spend(struct world *w, struct queue_tx *tx, const struct release
          &err);
 }
 
+/* The try that ends the job: the first whose answer comes, or the last there may be. */
+static unsigned last_try(const struct world *w, const struct release *r)
+{
+    return r->verdict == VERDICT_RUN ? MIN_OF(w->doubts + 1, r->tries) : 1;
+}
+
+/* One round of tries; true when calls are left for another. */
+static bool put_round(struct world_worker *k, struct queue_tx *tx)
+{
+    struct err err = {0};
+    bool left = false;
+    for (unsigned i = 0; i < k->n; i++) {
+        const struct release *r = &k->releases[i];
+        unsigned last = last_try(k->w, r);
+        if (k->try_n <= last && r->verdict != VERDICT_FLUSH) {
+            put_spend(k->w, tx, r, k->try_n);
+        }
+        if (k->try_n == last) {
+            must(queue_ack(tx, &k->taken[i].at, &err), &err);
+        }
+        left |= k->try_n < last;
+    }
+    k->try_n++;
+    return left;
+}
+
 static void worker_committed(void *ctx, uint64_t commit, const struct err *err)
 {
     struct world_worker *k = ctx;
     (void)commit;
     assert_null(err);
     k->committing = false;
+    if (k->left) {
+        loop_timer_start(k->timer, k->w->latency_ms);
+        return;
+    }
     k->n = 0;
     worker_look(k);
 }
@@ -74,12 +112,9 @@ static void worker_answer(void *ctx)
     struct queue_tx *tx;
     struct err err = {0};
     must(queue_begin(k->w->queue, &tx), &err);
-    for (unsigned i = 0; i < k->n; i++) {
-        if (k->releases[i].verdict != VERDICT_FLUSH) {
-            put_spend(k->w, tx, &k->releases[i]);
-        }
-        must(queue_ack(tx, &k->taken[i].at, &err), &err);
-    }
+    do {
+        k->left = put_round(k, tx);
+    } while (k->left && !k->w->apart);
     k->committing = true;
     queue_commit(tx, worker_committed, k);
 }
@@ -98,6 +133,7 @@ static void worker_look(void *ctx)
         k->taken[k->n++] = msg;
     }
     if (k->n > 0) {
+        k->try_n = 1;
         loop_timer_start(k->timer, k->w->latency_ms);
     }
 }
@@ -147,14 +183,11 @@ static void open_all(struct world *w)
     must(queue_open(&w->queue, &conf, &err), &err);
     struct scheduler_conf s = {.queue = w->queue,
                                .loop = w->loop,
-                               .prices = w->prices,
-                               .provider = "openai",
-                               .origin = "http://localhost",
-                               .account = "test",
                                .settings = &w->settings,
                                .on_event = on_event,
                                .on_stop = on_stop,
                                .ctx = w};
+    memcpy(s.lanes, w->lanes, sizeof(s.lanes));
     must(scheduler_create(&w->scheduler, &s, &err), &err);
     must(scheduler_start(w->scheduler, &err), &err);
     worker_begin(w);
@@ -177,6 +210,18 @@ void world_begin(struct world *w)
     snprintf(w->dir, sizeof(w->dir), "/dev/shm/offpeak-world-XXXXXX");
     assert_non_null(mkdtemp(w->dir));
     must(price_book_parse(&w->prices, SPAN_LIT(TEST_BOOK), "test", &err), &err);
+    struct price_pool pool = {
+        .price = "1/1/1", .context_tokens = 100000, .output_tokens_max = 1000};
+    must(price_book_pool(&w->pool_prices, &pool, &err), &err);
+    w->lanes[LANE_BATCH] = w->lanes[LANE_SYNC] =
+        (struct scheduler_lane){.prices = w->prices,
+                                .provider = "openai",
+                                .endpoint = WORLD_ORIGIN,
+                                .calls = true};
+    w->lanes[LANE_POOL] = (struct scheduler_lane){.prices = w->pool_prices,
+                                                  .provider = PROVIDER_POOL,
+                                                  .endpoint = WORLD_POOL,
+                                                  .calls = true};
     must(loop_create(&w->loop, clock_simulated(WORLD_START_MS), &err), &err);
     open_all(w);
 }
@@ -199,6 +244,7 @@ void world_end(struct world *w)
 {
     close_all(w);
     loop_destroy(w->loop);
+    price_book_free(w->pool_prices);
     price_book_free(w->prices);
     nftw(w->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
@@ -294,26 +340,42 @@ void world_submit(struct world *w, const char *queue, const char *run, unsigned 
     commit(tx);
 }
 
-void world_run_row(struct world *w, const char *queue, const char *run, unsigned lines,
-                   unsigned max_cost)
+static void put_row(struct world *w, const char *queue, const char *run,
+                    const struct run_row *row)
 {
     _cleanup_(buf_fini) struct buf json;
     char topic[QUEUE_NAME_MAX], table[QUEUE_NAME_MAX], key[QUEUE_KEY_MAX];
     char team[TEAM_MAX + 1], feature[FEATURE_MAX + 1];
     struct err err = {0};
-    struct run_row row = {.level = PROMPT_L1, .lines = lines, .complete = true};
     struct queue_tx *tx = begin(w);
-    snprintf(row.reuse, sizeof(row.reuse), "always");
-    row.has_max_cost = max_cost > 0;
-    row.max_cost = usd_from_pico(max_cost * MICRO);
     snprintf(topic, sizeof(topic), "jobs.%s", queue);
     must(topic_jobs_parse(topic, team, feature), &err);
     table_runs(team, table);
     run_key(feature, run, key);
     buf_init(&json, 8192);
-    must(run_row_encode(&row, &json), &err);
+    must(run_row_encode(row, &json), &err);
     must(queue_table_put(tx, table, span_str(key), buf_span(&json), &err), &err);
     commit(tx);
+}
+
+void world_run_row(struct world *w, const char *queue, const char *run, unsigned lines,
+                   unsigned max_cost)
+{
+    struct run_row row = {.level = PROMPT_L1, .lines = lines, .complete = true};
+    snprintf(row.reuse, sizeof(row.reuse), "always");
+    row.has_max_cost = max_cost > 0;
+    row.max_cost = usd_from_pico(max_cost * MICRO);
+    put_row(w, queue, run, &row);
+}
+
+void world_lane_row(struct world *w, const char *queue, const char *run, unsigned lines,
+                    enum lane lane, const char *endpoint)
+{
+    struct run_row row = {
+        .level = PROMPT_L1, .lines = lines, .complete = true, .lane = lane};
+    snprintf(row.reuse, sizeof(row.reuse), "always");
+    snprintf(row.endpoint, sizeof(row.endpoint), "%s", endpoint);
+    put_row(w, queue, run, &row);
 }
 
 void world_budget(struct world *w, const char *scope, unsigned edit,
@@ -347,8 +409,16 @@ static bool in_scope(const char *scope, const char *team, const char *feature)
     return strcmp(scope, team) == 0 || strcmp(scope, both) == 0;
 }
 
+/* What a job has reserved still. */
+struct held {
+    char job[JOB_ID_MAX];
+    int64_t pico;
+};
+
 struct folding {
     struct fold fold;
+    struct held *held;
+    size_t held_n;
     const char *scope;
     struct queue_cursor *spend;
     struct queue_msg next; /* the spend record that comes next */
@@ -361,20 +431,52 @@ static void next_spend(struct folding *f)
     f->has_next = queue_read(f->spend, &f->next, &err) > 0;
 }
 
-/* Settlements that the scheduler had applied before it made a release. Every job of these
- * scenarios reserves the same share of its cost, so the reservation is found from it. */
-static void settle_before(struct folding *f, uint64_t offset, int cost_share)
+static struct held *held_by(struct folding *f, const char *job)
+{
+    for (size_t i = 0; i < f->held_n; i++) {
+        if (strcmp(f->held[i].job, job) == 0) {
+            return &f->held[i];
+        }
+    }
+    return NULL;
+}
+
+static void settle_one(struct folding *f, const struct spend_head *h)
+{
+    struct held *held = held_by(f, h->job);
+    if (!held || !in_scope(f->scope, h->team, h->feature)) {
+        return;
+    }
+    int64_t freed = h->final ? held->pico : usd_pico(h->cost);
+    held->pico -= freed;
+    f->fold.reserved_pico -= freed;
+    f->fold.settled += h->final;
+    if (h->kind == SPEND_IN_DOUBT) {
+        f->fold.in_doubt_pico += usd_pico(h->cost);
+    } else {
+        f->fold.spent_pico += usd_pico(h->cost);
+    }
+}
+
+/* Settlements that the scheduler had applied before it made a release. */
+static void settle_before(struct folding *f, uint64_t offset)
 {
     struct spend_head h;
     while (f->has_next && f->next.at.offset < offset) {
         assert_int_equal(spend_head_decode(f->next.headers, &h), 0);
-        if (in_scope(f->scope, h.team, h.feature) && !usd_is_zero(h.cost)) {
-            f->fold.settled++;
-            f->fold.spent_pico += usd_pico(h.cost);
-            f->fold.reserved_pico -= usd_pico(h.cost) / cost_share * 100;
-        }
+        settle_one(f, &h);
         next_spend(f);
     }
+}
+
+static void hold(struct folding *f, const struct release *r)
+{
+    f->held = realloc(f->held, (f->held_n + 1) * sizeof(*f->held));
+    assert_non_null(f->held);
+    struct held *held = &f->held[f->held_n++];
+    snprintf(held->job, sizeof(held->job), "%s", r->job);
+    held->pico = usd_pico(r->reserved);
+    f->fold.reserved_pico += held->pico;
 }
 
 static void fold_release(struct folding *f, const struct release *r)
@@ -382,13 +484,13 @@ static void fold_release(struct folding *f, const struct release *r)
     switch (r->verdict) {
     case VERDICT_RUN:
         f->fold.released++;
-        f->fold.reserved_pico += usd_pico(r->reserved);
+        hold(f, r);
         break;
     case VERDICT_REJECTED: f->fold.rejected++; break;
     case VERDICT_CANCELLED: f->fold.cancelled++; break;
     case VERDICT_FLUSH: break;
     }
-    int64_t now = f->fold.spent_pico + f->fold.reserved_pico;
+    int64_t now = f->fold.spent_pico + f->fold.in_doubt_pico + f->fold.reserved_pico;
     f->fold.peak_pico = MAX_OF(f->fold.peak_pico, now);
 }
 
@@ -408,11 +510,12 @@ struct fold world_fold(struct world *w, const char *scope)
         must(release_decode(msg.headers, &r), &err);
         f.fold.flushes += r.verdict == VERDICT_FLUSH;
         if (r.verdict != VERDICT_FLUSH && in_scope(scope, r.team, r.feature)) {
-            settle_before(&f, r.seen_spend, w->cost_share);
+            settle_before(&f, r.seen_spend);
             fold_release(&f, &r);
         }
     }
-    settle_before(&f, UINT64_MAX, w->cost_share);
+    settle_before(&f, UINT64_MAX);
+    free(f.held);
     queue_cursor_close(f.spend);
     queue_cursor_close(ready);
     return f.fold;

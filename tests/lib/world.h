@@ -14,6 +14,8 @@
 #include "scheduler/scheduler.h"
 
 #define WORLD_START_MS INT64_C(1795262400000) /* 2026-11-21T12:00:00Z, a Saturday */
+#define WORLD_ORIGIN   "http://localhost"
+#define WORLD_POOL     ENDPOINT_POOL "default"
 #define HOUR_MS        INT64_C(3600000)
 #define DAY_MS         (24 * HOUR_MS)
 
@@ -22,11 +24,14 @@ struct world {
     struct loop *loop;
     struct queue *queue;
     struct scheduler *scheduler;
-    struct price_book *prices;
+    struct price_book *prices, *pool_prices;
+    struct scheduler_lane lanes[LANES]; /* a test may change them before world_restart */
     struct scheduler_settings settings;
     struct world_worker *worker;
     int64_t latency_ms;
-    int cost_share; /* percent of the bound */
+    int cost_share;  /* percent of the bound */
+    unsigned doubts; /* of each call, how many tries lose their answer */
+    bool apart;      /* each try after a latency of its own; else all in one commit */
     char last_event[600];
     struct err stopped;
 };
@@ -34,8 +39,8 @@ struct world {
 /* What the store says, folded without any code of scheduler/. */
 struct fold {
     unsigned released, rejected, cancelled, flushes, settled;
-    int64_t spent_pico, reserved_pico; /* now */
-    int64_t peak_pico; /* most that was ever spent and reserved together */
+    int64_t spent_pico, in_doubt_pico, reserved_pico; /* now */
+    int64_t peak_pico; /* most that was ever spent, in doubt and reserved together */
 };
 
 void world_begin(struct world *w);
@@ -51,6 +56,9 @@ void world_submit(struct world *w, const char *queue, const char *run, unsigned 
 /* The run's row: complete, with an optional --max-cost in micro-dollars (0: none). */
 void world_run_row(struct world *w, const char *queue, const char *run, unsigned lines,
                    unsigned max_cost);
+/* The same in that lane, submitted for `endpoint` ("": whatever is asked). */
+void world_lane_row(struct world *w, const char *queue, const char *run, unsigned lines,
+                    enum lane lane, const char *endpoint);
 /* A budget edit; limits in micro-dollars, 0: none. */
 struct world_limits {
     unsigned day, month, total;

@@ -10,7 +10,8 @@ numbers, it folds
 
     releases      `ready`: what was reserved ("pico"), on which lines, and what the scheduler
                   had seen by then ("seen": commit of the last budget edit, next spend offset)
-    settlements   `spend`: a final record ends the reservation of its job and attempt
+    settlements   `spend`: a final record ends the reservation of its job and attempt; a try in
+                  doubt with another to come moves its part of it to what is in doubt
     edits         `budgets`: the limits in force
 
 and at every release asks of every limit: is spent + in doubt + reserved, this one included,
@@ -32,7 +33,7 @@ PERIODS = ("day", "month", "total")
 Release = collections.namedtuple(
     "Release", "commit offset job attempt run pico day seen_budgets seen_spend")
 Charge = collections.namedtuple(
-    "Charge", "commit offset job attempt run kind final day cost tokens")
+    "Charge", "commit offset job attempt try_n run kind final day cost tokens")
 
 
 # ---- reading ----
@@ -68,7 +69,7 @@ def read_charge(record):
     heads = record["headers"]
     tokens = tuple(int(n) for n in heads.get("tokens", "0,0,0,0,0").split(","))
     return Charge(record["commit"], record["offset"], heads["job"], int(heads.get("attempt", 0)),
-                  heads.get("run", ""), heads["kind"], heads.get("final") == "1",
+                  int(heads.get("try", 1)), heads.get("run", ""), heads["kind"], heads.get("final") == "1",
                   heads.get("day", ""), int(heads.get("cost_pico", 0)), tokens)
 
 
@@ -121,6 +122,8 @@ class Fold:
     def __init__(self, max_cost):
         self.max_cost = max_cost
         self.open = {}                                # (job, attempt) -> release
+        self.held = {}                                # (job, attempt) -> pico still reserved
+        self.tried = collections.Counter()            # (job, attempt) -> tries in doubt so far
         self.gone = collections.Counter()             # line -> pico spent or in doubt
         self.reserved = collections.Counter()
         self.ledger = collections.defaultdict(collections.Counter)
@@ -131,25 +134,35 @@ class Fold:
 
     def release(self, release):
         self.open[release.job, release.attempt] = release
+        self.held[release.job, release.attempt] = release.pico
         for line in self.lines(release):
             self.reserved[line] += release.pico
 
     def charge(self, charge):
-        """Ends a reservation; anything else was counted before, or reserved nothing."""
-        release = self.open.pop((charge.job, charge.attempt), None) if charge.final else None
-        if release is None:
+        """Ends a reservation or takes a part of it; anything else was counted before, or
+        reserved nothing."""
+        key = charge.job, charge.attempt
+        release = self.open.get(key)
+        again = charge.kind == "in_doubt" and not charge.final
+        if release is None or not (charge.final or again and charge.try_n > self.tried[key]):
             return
-        if charge.cost > release.pico:
+        held = self.held[key]
+        if charge.cost > held:
             self.bound_broken.append(charge.job)
+        freed = min(charge.cost, held) if again else held
+        self.held[key] -= freed
+        self.tried[key] = charge.try_n
+        if charge.final:
+            del self.open[key]
         for line in self.lines(release):
-            self.reserved[line] -= release.pico
+            self.reserved[line] -= freed
             self.count(self.ledger[line], charge)
             if charge.kind in ("usage", "in_doubt"):
                 self.gone[line] += charge.cost
 
     @staticmethod
     def count(row, charge):
-        row["jobs"] += 1
+        row["jobs"] += charge.final
         if charge.kind == "in_doubt":
             row["in_doubt_pico"] += charge.cost
             row["calls"] += 1
@@ -244,7 +257,7 @@ class Replay:
             if theirs != own:
                 self.problem(f"`ledger` says {theirs} of {key}, its records say {own}")
         opened = {r["key"]: pico(value_of(r)["reserved"]) for r in records["open"]}
-        still = {r.job: r.pico for r in self.fold.open.values()}
+        still = {job: self.fold.held[job, attempt] for job, attempt in self.fold.open}
         if opened != still:
             odd = sorted(set(opened.items()) ^ set(still.items()))
             self.problem(f"`open` and the releases without a settlement differ: {odd[:3]}")

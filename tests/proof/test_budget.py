@@ -200,6 +200,76 @@ def the_replay_can_fail(story):
                  lib.short(found[0])[:120] if found else "nothing")
 
 
+def row(commit, key, value):
+    return {"commit": commit, "key": key, "value": value}
+
+
+def records_of_tries():
+    """Two jobs that reserve two tries each. The first loses an answer and gets the second; the
+    second has lost one so far."""
+    first, second = "acme.a/0/0/1", "acme.a/0/1/1"
+
+    def release(offset, job, seen_spend):
+        return {"commit": 10 + offset, "offset": offset, "headers": {
+            "job": job, "try": "1", "run": "r", "lane": "sync", "pico": "2000", "tries": "2",
+            "day": "2026-11-21", "seen": f"1,{seen_spend}"}}
+
+    def charge(offset, job, **heads):
+        return {"commit": 20 + offset, "offset": offset, "headers": {
+            "job": job, "attempt": "1", "run": "r", "day": "2026-11-21", **heads}}
+
+    spent = {"spent_pico": "600", "in_doubt_pico": "2000", "input_tokens": 5, "jobs": 1,
+             "calls": 3}
+    lines = [f"{scope}|{period}|{which}" for scope in ("acme", "acme/a") for period, which in
+             (("day", "2026-11-21"), ("month", "2026-11"), ("total", ""))]
+    return {
+        "budgets": [row(1, "acme#1", {"scope": "acme", "edit": 1,
+                                      "total": decimal.Decimal("0.000000004")})],
+        "ready": [release(0, first, 0), release(1, second, 0)],
+        "spend": [charge(0, first, kind="in_doubt", cost_pico="1000"),
+                  charge(1, second, kind="in_doubt", cost_pico="1000"),
+                  charge(2, first, kind="usage", cost_pico="600", final="1", **{"try": "2"},
+                         tokens="5,0,0,0,0")],
+        "ledger": [row(30, line, dict(spent)) for line in lines],
+        "open": [row(30, second, {"reserved": decimal.Decimal("0.000000001")})],
+        "marks": [row(30, "spend", "3")],
+    }
+
+
+def tries():
+    """A try in doubt is booked at once; what is reserved for the next stays reserved."""
+    def problems(change=None):
+        records = records_of_tries()
+        if change:
+            change(records)
+        return budget_replay.Replay(records).problems
+
+    def release_again(records):
+        made = copy.deepcopy(records["ready"][1])
+        made.update(commit=31, offset=2)
+        made["headers"].update(job="acme.a/0/2/1", seen="1,3", pico="1401")
+        records["ready"].append(made)
+
+    def says_final(records):
+        records["spend"][1]["headers"]["final"] = "1"
+
+    def keeps_all(records):
+        records["open"][0]["value"]["reserved"] = decimal.Decimal("0.000000002")
+
+    def twice(records):
+        records["spend"].append(dict(records["spend"][1], offset=3))
+        records["marks"][0]["value"] = "4"
+
+    lib.equal("two tries of two jobs", problems(), [])
+    lib.equal("the same try told twice counts once", problems(twice), [])
+    lib.that("a release past what is spent, in doubt and still reserved is found",
+             any("is past 4000" in p for p in problems(release_again)))
+    lib.that("a try that ends the job is told from one that does not",
+             len(problems(says_final)) > 0)
+    lib.that("a reservation that was not taken from is found",
+             any("`open`" in p for p in problems(keeps_all)))
+
+
 def two_features():
     """Two features of one team, each with its own limit; then the team's over both."""
     with Story() as story:
@@ -427,8 +497,8 @@ def killed():
         story.replay()
 
 
-PARTS = (forty_percent, two_features, periods, no_output_limit, dearer_than_all, max_cost,
-         pause, lowered, lowered_on_the_way, killed, killed_with_max_cost)
+PARTS = (tries, forty_percent, two_features, periods, no_output_limit, dearer_than_all,
+         max_cost, pause, lowered, lowered_on_the_way, killed, killed_with_max_cost)
 
 
 def main():

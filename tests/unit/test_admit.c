@@ -231,6 +231,56 @@ static void test_a_job_without_output_limit_reserves_the_models_maximum(void **s
                      usd_pico(micro((int64_t)input + 1000)));
 }
 
+static void test_a_lane_that_may_try_twice_reserves_twice(void **state)
+{
+    static const unsigned tries[] = {[LANE_BATCH] = 1, [LANE_SYNC] = 2};
+    struct desk *d = *state;
+    given_a_job(d, 500);
+    for (enum lane lane = LANE_BATCH; lane <= LANE_SYNC; lane++) {
+        d->in.lane = lane;
+        when_asked(d);
+        assert_int_equal(d->decision.kind, ADMIT_RUN);
+        assert_int_equal(d->decision.bound.tries, tries[lane]);
+        assert_int_equal(usd_pico(d->decision.bound.usd),
+                         usd_pico(micro(500 * (int64_t)tries[lane])));
+    }
+}
+
+static void test_a_limit_must_have_room_for_every_try(void **state)
+{
+    struct desk *d = *state;
+    d->in.lane = LANE_SYNC;
+    given_a_limit(d, PERIOD_DAY, 1000);
+    given_a_job(d, 500);
+    when_asked(d);
+    assert_int_equal(d->decision.kind, ADMIT_RUN);
+    given_a_job(d, 501);
+    when_asked(d);
+    assert_int_equal(d->decision.kind, ADMIT_REJECT); /* the whole limit is too small */
+    given_a_job(d, 500);
+    given_spent(d, 1);
+    when_asked(d);
+    assert_int_equal(d->decision.kind, ADMIT_WAIT);
+}
+
+static void test_a_lane_without_terms_waits_and_says_what_is_missing(void **state)
+{
+    struct desk *d = *state;
+    given_a_job(d, 500);
+    snprintf(d->ask.head.run, sizeof(d->ask.head.run), "night");
+    d->in.lane = LANE_POOL;
+    d->in.price = NULL;
+    d->in.no_lane = "no servers were given";
+    d->in.no_lane_hint = "--set pool.servers=URL";
+    when_asked(d);
+    assert_int_equal(d->decision.kind, ADMIT_WAIT);
+    assert_int_equal(d->decision.gate.kind, GATE_ENDPOINT);
+    assert_true(d->decision.gate.closed);
+    assert_string_equal(d->decision.gate.why,
+                        "run 'night' asks for lane 'pool': no servers were given");
+    assert_string_equal(d->decision.gate.hint, "--set pool.servers=URL");
+}
+
 static void test_three_choices_reserve_three_outputs(void **state)
 {
     struct desk *d = *state;
@@ -347,6 +397,9 @@ int main(void)
         T(test_a_run_limit_cancels_and_never_waits),
         T(test_a_model_without_a_price_is_rejected_limit_or_not),
         T(test_a_job_without_output_limit_reserves_the_models_maximum),
+        T(test_a_lane_that_may_try_twice_reserves_twice),
+        T(test_a_limit_must_have_room_for_every_try),
+        T(test_a_lane_without_terms_waits_and_says_what_is_missing),
         T(test_three_choices_reserve_three_outputs),
         T(test_a_prompt_with_images_reserves_the_whole_context),
         T(test_a_bound_past_nine_million_dollars_is_rejected),
