@@ -241,6 +241,9 @@ static void link_call(struct call_table *t, struct call *c)
 static void describe(struct call *c, const struct release *r)
 {
     c->key = r->key;
+    c->lane = r->lane;
+    c->tries = (uint16_t)MIN_OF(MAX_OF(r->tries, 1u), (uint32_t)UINT16_MAX);
+    c->try_n = 1;
     c->reusable = r->reusable;
     c->chain_len = (uint8_t)MIN_OF(r->chain_len, (unsigned)PROMPT_CHAIN_MAX);
     for (unsigned i = 0; i < c->chain_len; i++) {
@@ -249,6 +252,7 @@ static void describe(struct call *c, const struct release *r)
     c->prompt_bytes = c->chain_len ? r->chain[c->chain_len - 1].bytes : 0;
     c->body_bytes = r->body_len;
     c->tokens_bound = r->input_bound;
+    c->requests = MAX_OF(r->inputs, 1u);
 }
 
 struct call *call_new(struct call_table *t, const struct release *r, uint64_t at)

@@ -6,8 +6,8 @@
  * known here only by its offset in `ready`; everything else about it is read again when it is
  * settled, so a job costs 16 bytes and a call about 200, and the flow cap bounds both.
  *
- * Life: intake makes a call (PLANNED); the batch lane takes it (BATCHED); when its answer is
- * known it is given to settle (SETTLING) and freed with its last job. A call that the provider
+ * Life: intake makes a call (PLANNED); the batch lane takes it (BATCHED), or a direct lane
+ * (DIRECT) does; when its answer is known it is given to settle (SETTLING) and freed with its last job. A call that the provider
  * did not execute becomes PLANNED again. Every call is in the table exactly once; every
  * unacked job delivered so far is in exactly one call or in settle's hands.
  */
@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 struct batch;
+struct direct_call;
 struct call_table;
 
 struct job {
@@ -27,7 +28,7 @@ struct job {
     uint64_t at; /* offset in `ready` */
 };
 
-enum call_state { CALL_PLANNED, CALL_BATCHED, CALL_SETTLING };
+enum call_state { CALL_PLANNED, CALL_BATCHED, CALL_DIRECT, CALL_SETTLING };
 
 struct call {
     struct digest key;
@@ -36,17 +37,22 @@ struct call {
     struct job *jobs, **jobs_tail;   /* leader first */
     uint32_t jobs_len;
     enum call_state state;
+    enum lane lane;
     bool reusable; /* may be joined, and its answer stored */
     uint8_t chain_len;
     uint64_t chain[PROMPT_CHAIN_MAX]; /* what the plan sorts by */
     uint32_t body_bytes;
     uint32_t prompt_bytes; /* of the whole chain */
-    uint64_t tokens_bound; /* prompt tokens, for the account's enqueued limit */
-    uint16_t stream;       /* index into the table's (path, model) names */
-    uint16_t unexecuted;   /* times the provider gave it back without executing it */
-    uint16_t refusals;     /* times its line failed for load (429, 5xx) */
-    struct batch *batch;   /* when BATCHED */
-    uint32_t index;        /* its line in that batch */
+    uint32_t requests; /* it counts for in a batch: the inputs of an embedding, else 1 */
+    uint64_t tokens_bound;      /* prompt tokens, for the account's enqueued limit */
+    uint16_t stream;            /* index into the table's (path, model) names */
+    uint16_t unexecuted;        /* times the provider gave it back without executing it */
+    uint16_t refusals;          /* times its line failed for load (429, 5xx) */
+    uint16_t tries;             /* it may be made so often, each time perhaps billed */
+    uint16_t try_n;             /* which of them it is at; 1 the first */
+    struct direct_call *direct; /* when DIRECT and journaled */
+    struct batch *batch;        /* when BATCHED */
+    uint32_t index;             /* its line in that batch */
 };
 
 int call_table_create(struct call_table **ret, struct err *err);

@@ -93,7 +93,11 @@ static int new_call(struct intake *in, uint64_t at, struct release *r, struct er
         return refuse_stream(in, at, r);
     }
     struct call *c = call_new(in->conf.calls, r, at);
-    return c ? plan_add(in->conf.plan, c, err) : no_memory(err);
+    if (!c) {
+        return no_memory(err);
+    }
+    return c->lane == LANE_BATCH ? plan_add(in->conf.plan, c, err)
+                                 : in->conf.on_direct(in->conf.ctx, c, err);
 }
 
 static int run_reusable(struct intake *in, uint64_t at, struct release *r,

@@ -29,8 +29,10 @@ struct intake_conf {
     struct queue_feed *feed; /* of `ready` */
     struct call_table *calls;
     struct settle *settle;
-    struct plan *plan;
-    const char *origin; /* the endpoint that is asked */
+    struct plan *plan; /* takes the calls of lane batch ... */
+    int (*on_direct)(void *ctx, struct call *c,
+                     struct err *err); /* ... and this those of the others */
+    const char *origin;                /* the endpoint that is asked */
     void (*on_failed)(void *ctx, const struct err *err); /* the process must stop */
     void *ctx;
 };

@@ -76,25 +76,36 @@ int journal_put(struct queue_tx *tx, const struct batch *b, enum batch_state sta
     if (journal_encode(b, state, &json) < 0) {
         return err_set(err, ERR_FAIL, "could not write the journal of batch '%s'", b->id);
     }
-    return queue_table_put(tx, TABLE_BATCHES, span_str(b->id), buf_span(&json), err);
+    return journal_put_entry(tx, b->id, buf_span(&json), err);
+}
+
+int journal_put_entry(struct queue_tx *tx, const char *id, struct span row,
+                      struct err *err)
+{
+    return queue_table_put(tx, TABLE_BATCHES, span_str(id), row, err);
 }
 
 int journal_put_members(struct queue_tx *tx, const struct batch *b, struct err *err)
 {
+    return journal_put_ats(tx, b->id, b->ats, b->n, err);
+}
+
+int journal_put_ats(struct queue_tx *tx, const char *id, const uint64_t *at, uint32_t n,
+                    struct err *err)
+{
     _cleanup_(buf_fini) struct buf json;
     buf_init(&json, JOURNAL_ROW_MAX);
-    for (uint32_t from = 0; from < b->n; from += JOURNAL_MEMBERS) {
+    for (uint32_t from = 0; from < n; from += JOURNAL_MEMBERS) {
         char key[KEY_MAX];
-        snprintf(key, sizeof(key), MEMBER_KEY, b->id, from / JOURNAL_MEMBERS);
+        snprintf(key, sizeof(key), MEMBER_KEY, id, from / JOURNAL_MEMBERS);
         buf_reset(&json);
-        for (uint32_t i = from; i < b->n && i < from + JOURNAL_MEMBERS; i++) {
-            buf_addf(&json, "%c%llu", i == from ? '[' : ',',
-                     (unsigned long long)b->ats[i]);
+        for (uint32_t i = from; i < n && i < from + JOURNAL_MEMBERS; i++) {
+            buf_addf(&json, "%c%llu", i == from ? '[' : ',', (unsigned long long)at[i]);
         }
         buf_addc(&json, ']');
         if (json.failed) {
             return err_set(err, ERR_FAIL, "could not write the members of batch '%s'",
-                           b->id);
+                           id);
         }
         int rc = queue_table_put(tx, TABLE_BATCHES, span_str(key), buf_span(&json), err);
         if (rc < 0) {
@@ -106,16 +117,34 @@ int journal_put_members(struct queue_tx *tx, const struct batch *b, struct err *
 
 int journal_delete(struct queue_tx *tx, const struct batch *b, struct err *err)
 {
-    int rc = queue_table_put(tx, TABLE_BATCHES, span_str(b->id), SPAN_NONE, err);
-    for (uint32_t from = 0; rc >= 0 && from < b->n; from += JOURNAL_MEMBERS) {
+    return journal_delete_entry(tx, b->id, b->n, err);
+}
+
+int journal_delete_entry(struct queue_tx *tx, const char *id, uint32_t n, struct err *err)
+{
+    int rc = queue_table_put(tx, TABLE_BATCHES, span_str(id), SPAN_NONE, err);
+    for (uint32_t from = 0; rc >= 0 && from < n; from += JOURNAL_MEMBERS) {
         char key[KEY_MAX];
-        snprintf(key, sizeof(key), MEMBER_KEY, b->id, from / JOURNAL_MEMBERS);
+        snprintf(key, sizeof(key), MEMBER_KEY, id, from / JOURNAL_MEMBERS);
         rc = queue_table_put(tx, TABLE_BATCHES, span_str(key), SPAN_NONE, err);
     }
     return rc;
 }
 
 /* ---- reading ---- */
+
+int journal_lane(struct span row, enum lane *ret)
+{
+    char name[16] = "";
+    static const struct field table[] = {
+        {.name = "lane", .type = FIELD_TEXT, .size = 16}};
+    static const struct fields fields = FIELDS("row of 'batches'", table);
+    if (fields_from_json(&fields, row, name, NULL) < 0) {
+        return -1;
+    }
+    *ret = LANE_BATCH;
+    return name[0] ? lane_parse(span_str(name), ret) : 0;
+}
 
 /* The entry being put together while its rows come by. */
 struct reader {

@@ -13,6 +13,9 @@
  * in the order of ids, that is of time. What it cannot read stops it with ERR_VERSION:
  * guessing about money in flight is worse than stopping.
  *
+ * Each lane keeps its own rows and leaves those of the others as they are: a row says its
+ * `lane`, a batch's says none.
+ *
  * To add a field: one line in the table of journal.c; an absent field reads as zero or empty,
  * so that rows of an older version stay readable.
  */
@@ -36,6 +39,16 @@ int journal_put(struct queue_tx *tx, const struct batch *b, enum batch_state sta
                 struct err *err);
 int journal_put_members(struct queue_tx *tx, const struct batch *b, struct err *err);
 int journal_delete(struct queue_tx *tx, const struct batch *b, struct err *err);
+
+/* The rows of any lane's entry: `row` under its id, and its members. */
+int journal_put_entry(struct queue_tx *tx, const char *id, struct span row,
+                      struct err *err);
+int journal_put_ats(struct queue_tx *tx, const char *id, const uint64_t *at, uint32_t n,
+                    struct err *err);
+int journal_delete_entry(struct queue_tx *tx, const char *id, uint32_t n,
+                         struct err *err);
+/* Whose row it is; -1 when this version knows no such lane. */
+int journal_lane(struct span row, enum lane *ret);
 
 /* Borrowed during the callback: at[0..n) are the members' offsets, in the order of lines. */
 struct journal_entry {

@@ -34,6 +34,8 @@ struct outcome {
     const char *batch;                   /* of a call of its own; NULL */
 
     enum spend_kind kind;
+    uint32_t try_n; /* which of the tries of its call; 0 or 1 the first */
+    bool again;     /* in doubt, and the call is made again: the job has no end yet */
     bool cost_known;
     struct usd booked; /* billed; in doubt: the bound */
     struct charge charge;

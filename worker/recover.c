@@ -139,6 +139,14 @@ static int on_entry(void *ctx, const struct journal_entry *e, struct err *err)
 {
     struct registering *g = ctx;
     struct batch *b;
+    enum lane lane;
+    if (journal_lane(e->row, &lane) < 0) {
+        return err_set(err, ERR_VERSION, "could not read the journal: a row's lane is %s",
+                       "none that this version knows");
+    }
+    if (lane != LANE_BATCH) {
+        return 0;
+    }
     int rc = batch_create(&b, e->n, err);
     if (rc < 0) {
         return rc;

@@ -34,11 +34,6 @@ static int fetch(struct settle *s, uint64_t at, struct release *ret,
     return settle_stop(s, &err);
 }
 
-static struct pricing pricing_of(const struct settle *s)
-{
-    return (struct pricing){.book = s->conf.prices, .provider = s->conf.provider};
-}
-
 /* ---- leaders ---- */
 
 struct leader {
@@ -126,7 +121,8 @@ static void make_stored(const struct settle *s, const struct release *r,
     snprintf(ret->model, sizeof(ret->model), "%s", r->model);
     snprintf(ret->model_used, sizeof(ret->model_used), "%s", a->model_used);
     snprintf(ret->request_id, sizeof(ret->request_id), "%s", a->request_id);
-    snprintf(ret->prices, sizeof(ret->prices), "%s", price_book_version(s->conf.prices));
+    snprintf(ret->prices, sizeof(ret->prices), "%s",
+             price_book_version(settle_pricing(s, r->lane).book));
 }
 
 int settle_answer(struct settle *s, struct call *c, const struct answer *a,
@@ -135,12 +131,15 @@ int settle_answer(struct settle *s, struct call *c, const struct answer *a,
     struct leader l;
     struct outcome outcome;
     struct stored_answer stored;
-    struct pricing p = pricing_of(s);
+    struct pricing p;
     if (take_leader(s, c, &l) < 0) {
         return -1;
     }
+    p = settle_pricing(s, l.release.lane);
     outcome_answer(&p, &l.release, a, o->batch, &outcome);
-    bool keep = a->complete && c->reusable && a->body.n && a->body.n <= ANSWER_BODY_MAX;
+    outcome.try_n = c->try_n;
+    bool whole = a->complete && a->vectors == l.release.inputs;
+    bool keep = whole && c->reusable && a->body.n && a->body.n <= ANSWER_BODY_MAX;
     if (keep) {
         make_stored(s, &l.release, a, &stored);
     }
@@ -153,11 +152,13 @@ int settle_failed(struct settle *s, struct call *c, const struct answer *a,
 {
     struct leader l;
     struct outcome outcome;
-    struct pricing p = pricing_of(s);
+    struct pricing p;
     if (take_leader(s, c, &l) < 0) {
         return -1;
     }
+    p = settle_pricing(s, l.release.lane);
     outcome_failure(&p, &l.release, a, o->batch, &outcome);
+    outcome.try_n = c->try_n;
     return end_leader(s, &l, &outcome, NULL,
                       deterministic ? done_with_failure(c, a)
                                     : done_new(c, JOINERS_REPLAN));
@@ -172,7 +173,24 @@ int settle_in_doubt(struct settle *s, struct call *c, const char *why,
         return -1;
     }
     outcome_doubt(&l.release, why, o->batch, &outcome);
+    outcome.try_n = c->try_n;
     return end_leader(s, &l, &outcome, NULL, done_new(c, JOINERS_REPLAN));
+}
+
+int settle_put_doubt(struct settle *s, struct queue_tx *tx, const struct call *c,
+                     const char *why, const char *account)
+{
+    struct err err = {0};
+    struct release r;
+    struct outcome outcome;
+    struct ending e = {.at = c->jobs->at, .release = &r, .outcome = &outcome};
+    if (fetch(s, e.at, &r, &e.line) < 0) {
+        return -1;
+    }
+    outcome_doubt(&r, why, NULL, &outcome);
+    outcome.try_n = c->try_n;
+    outcome.again = true;
+    return settle_put_spend(s, tx, &e, account, &err) < 0 ? settle_stop(s, &err) : 0;
 }
 
 /* ---- jobs without a call ---- */
@@ -192,7 +210,7 @@ static int hit(struct settle *s, uint64_t at, const struct release *r,
                const struct stored_answer *a, bool flight)
 {
     struct outcome outcome;
-    struct pricing p = pricing_of(s);
+    struct pricing p = settle_pricing(s, r->lane);
     struct ending e = {.at = at, .release = r, .outcome = &outcome};
     if (fetch(s, at, NULL, &e.line) < 0) {
         return -1;

@@ -27,6 +27,7 @@
 
 struct settle;
 struct queue;
+struct queue_tx;
 struct queue_feed;
 struct loop;
 
@@ -39,7 +40,8 @@ struct answer {
     char model_used[PROMPT_MODEL_MAX + 1];
     bool usage_known;
     struct usage usage;
-    bool complete; /* finish_reason stop or tool_calls, no refusal: may be reused */
+    bool complete;    /* nothing cut off, filtered or refused: may be reused */
+    uint32_t vectors; /* of embeddings: how many it holds */
 };
 
 /* Where the answer came from, for the spend record. */
@@ -54,8 +56,10 @@ struct settle_conf {
     struct loop *loop;
     struct call_table *calls;
     const struct price_book *prices;
-    const char *provider; /* "openai" */
-    const char *account;  /* fingerprint */
+    const char *provider;                 /* "openai" */
+    const char *account;                  /* fingerprint */
+    const struct price_book *pool_prices; /* of lane pool, or NULL */
+    const char *pool_account;             /* who is asked there */
     int64_t cache_ttl_ms;
     void (*on_room)(void *ctx);
     /* The leader's records are committed; the call is freed after this, or when its joiners
@@ -89,6 +93,11 @@ int settle_failed(struct settle *s, struct call *c, const struct answer *a,
 /* It may have been billed and no answer will come: booked at its bound, job ends failed. */
 int settle_in_doubt(struct settle *s, struct call *c, const char *why,
                     const struct origin *o);
+
+/* The same of a try after which the call is made again: on `tx`, with what the lane commits, and
+ * the job goes on. The account it was made under, when not settle's own. */
+int settle_put_doubt(struct settle *s, struct queue_tx *tx, const struct call *c,
+                     const char *why, const char *account);
 
 /* From intake: one job that needs no call. A verdict is rejected or cancelled. */
 int settle_verdict(struct settle *s, uint64_t at, const struct release *r);

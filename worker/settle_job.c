@@ -30,18 +30,44 @@ static int build_result(struct settle *s, const struct ending *e, struct span id
     return record_result(e->release, SPAN_NONE, e->outcome, &s->head, &s->result);
 }
 
-static int build_spend(struct settle *s, const struct ending *e, struct span id)
+struct pricing settle_pricing(const struct settle *s, enum lane lane)
 {
+    bool pool = lane == LANE_POOL && s->conf.pool_prices;
+    return (struct pricing){
+        .book = pool ? s->conf.pool_prices : s->conf.prices,
+        .provider = pool ? PROVIDER_POOL : s->conf.provider,
+    };
+}
+
+/* Into s->spend_head and s->spend. */
+static int build_spend(struct settle *s, const struct ending *e, const char *account)
+{
+    struct span id = record_custom_id(e->release, e->line);
+    struct pricing p = settle_pricing(s, e->release->lane);
+    bool pool = e->release->lane == LANE_POOL;
     const struct record_frame frame = {
-        .provider = s->conf.provider,
-        .account = s->conf.account,
-        .prices = price_book_version(s->conf.prices),
+        .provider = p.provider,
+        .account = account ? account
+                   : pool  ? s->conf.pool_account
+                           : s->conf.account,
+        .prices = price_book_version(p.book),
         .now_ms = loop_wall_ms(s->conf.loop),
     };
     if (id.n > SPEND_ID_MAX) {
         id = SPAN_NONE;
     }
     return record_spend(&frame, e->release, id, e->outcome, &s->spend_head, &s->spend);
+}
+
+int settle_put_spend(struct settle *s, struct queue_tx *tx, const struct ending *e,
+                     const char *account, struct err *err)
+{
+    if (build_spend(s, e, account) < 0) {
+        return err_set(err, ERR_FAIL, "could not write the spend record of job '%s'",
+                       e->release->job);
+    }
+    return queue_put(tx, TOPIC_SPEND, span_str(e->release->team),
+                     buf_span(&s->spend_head), buf_span(&s->spend), err);
 }
 
 static int put_dead(struct settle *s, struct queue_tx *tx, const struct ending *e,
@@ -93,7 +119,7 @@ static int build_all(struct settle *s, const struct ending *e, struct err *err)
     buf_reset(&s->answer);
     if (build_result(s, e, id) < 0 ||
         (e->store && answer_encode(e->store, &s->answer) < 0) ||
-        build_spend(s, e, id) < 0) {
+        build_spend(s, e, NULL) < 0) {
         return err_set(err, ERR_FAIL, "could not write the result of job '%s'",
                        e->release->job);
     }

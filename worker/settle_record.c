@@ -149,7 +149,8 @@ static void spend_head_of(const struct release *r, const struct outcome *o,
 {
     *ret = (struct spend_head){.kind = o->kind,
                                .attempt = r->attempt,
-                               .final = true,
+                               .try_n = o->try_n,
+                               .final = !o->again,
                                .cost = o->booked,
                                .usage = o->usage};
     memcpy(ret->job, r->job, sizeof(ret->job));
@@ -178,6 +179,7 @@ int record_spend(const struct record_frame *f, const struct release *r,
         .batch = text_or_null(o->batch),
         .request_id = o->paid ? text_or_null(o->request_id) : NULL,
         .prices = f->prices,
+        .why = o->kind == SPEND_IN_DOUBT ? text_or_null(o->why) : NULL,
         .time_ms = f->now_ms,
     };
     spend_head_of(r, o, &s.head);

@@ -88,5 +88,10 @@ struct ending {
     struct done *done; /* of a leader; the slice's once settle_job is called */
 };
 int settle_job(struct settle *s, const struct ending *e);
+/* Whose prices, and in whose name. */
+struct pricing settle_pricing(const struct settle *s, enum lane lane);
+/* The spend record of e alone. */
+int settle_put_spend(struct settle *s, struct queue_tx *tx, const struct ending *e,
+                     const char *account, struct err *err);
 
 #endif
