@@ -109,6 +109,9 @@ static void tell_problem(struct run *r, const struct result_head *head, struct s
     _cleanup_(buf_fini) struct buf why;
     buf_init(&why, MESSAGE_MAX);
     snprintf(prefix, sizeof(prefix), "%.100s:%" PRIu64 ": ", r->file.label, head->line);
+    if (!strcmp(head->why, "refused_by_provider")) {
+        buf_adds(&why, "the provider refused it: ");
+    }
     if (!find_message(line, &why)) {
         return;
     }

@@ -155,9 +155,7 @@ static void end_at_account(struct session *s, const struct worker_status *w)
 {
     struct err err = {0};
     err_set(&err, (enum err_code)w->lane.account_stop_code, "%s", w->lane.account_stop);
-    err_hint(&err, "the jobs wait; %s",
-             err.code == ERR_AUTH ? "put the key right and give the same command again"
-                                  : "give the same command again later");
+    err_hint(&err, "the jobs wait; %s", w->lane.account_stop_hint);
     session_end(s, SESSION_ACCOUNT, &err);
 }
 

@@ -30,8 +30,11 @@ static int by_status(const struct follow_status *s, struct err *err)
         return -ERR_INPUT;
     }
     if (ok < s->results) {
-        return err_set(err, ERR_PARTIAL, "%" PRIu64 " of %" PRIu64 " jobs failed",
-                       s->results - ok, s->results);
+        err_set(err, ERR_PARTIAL, "%" PRIu64 " of %" PRIu64 " jobs failed",
+                s->results - ok, s->results);
+        err_hint(err,
+                 "their results say why; --run NEW buys only what has no answer yet");
+        return -ERR_PARTIAL;
     }
     return 0;
 }

@@ -176,6 +176,26 @@ static bool is_reply(const struct xfer *x, CURLcode rc, long status)
            (rc == CURLE_OK || (x->oversize && status >= 300));
 }
 
+/* Where libcurl's own words depend on the moment, or on its version. */
+static const char *words_of(CURLcode rc)
+{
+    switch ((int)rc) {
+    case CURLE_OK: return "the connection ended inside the reply";
+    case CURLE_SEND_ERROR:
+    case CURLE_RECV_ERROR:
+    case CURLE_GOT_NOTHING: return "the connection was closed before a reply came";
+    case CURLE_UNSUPPORTED_PROTOCOL: return "what answers there does not speak HTTP";
+    }
+    return NULL;
+}
+
+/* "OpenSSL/3.0.2: error:0A00010B:SSL routines::wrong version number": what comes last. */
+static const char *last_part(const char *text)
+{
+    const char *colon = strrchr(text, ':');
+    return colon && colon[1] ? colon + 1 : text;
+}
+
 static void explain(const struct xfer *x, CURLcode rc, struct http_resp *resp)
 {
     long os_error = 0;
@@ -189,8 +209,11 @@ static void explain(const struct xfer *x, CURLcode rc, struct http_resp *resp)
     } else if (rc == CURLE_COULDNT_CONNECT && os_error) {
         snprintf(resp->why, sizeof(resp->why), "could not connect: %s",
                  strerror((int)os_error));
-    } else if (rc == CURLE_OK) {
-        snprintf(resp->why, sizeof(resp->why), "the connection ended inside the reply");
+    } else if (words_of(rc)) {
+        snprintf(resp->why, sizeof(resp->why), "%s", words_of(rc));
+    } else if (rc == CURLE_SSL_CONNECT_ERROR) {
+        snprintf(resp->why, sizeof(resp->why), "could not set up TLS: %.160s",
+                 last_part(x->why));
     } else {
         const char *text = x->why[0] ? x->why : curl_easy_strerror(rc);
         snprintf(resp->why, sizeof(resp->why), "%.190s", text);

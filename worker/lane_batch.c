@@ -250,6 +250,7 @@ void lane_batch_status(const struct lane_batch *l, struct lane_status *ret)
     }
     if (l->stop[0]) {
         ret->account_stop = l->stop;
+        ret->account_stop_hint = l->stop_hint;
         ret->account_stop_code = l->stop_code;
     }
 }

@@ -46,8 +46,9 @@ struct lane_status {
     uint64_t uploads, creates, polls;
     const char *
         account_stop; /* NULL, or why the account's work stands still (owned by the lane) */
-    int account_stop_code; /* ERR_AUTH or ERR_TEMP */
-    int64_t next_poll_ms;  /* loop time; 0 none */
+    const char *account_stop_hint; /* what to do about it */
+    int account_stop_code;         /* ERR_AUTH or ERR_TEMP */
+    int64_t next_poll_ms;          /* loop time; 0 none */
 };
 
 struct lane_batch_conf {

@@ -44,16 +44,17 @@ struct lane_batch {
     atomic_bool stop_work;
 
     char stop[400]; /* why the account's work stands still; empty: it does not */
+    char stop_hint[300];
     int stop_code;
     bool stop_all; /* every request, not only uploads and creates */
     struct {
         enum ask ask;
-        bool reply;
+        bool reply, useful; /* useful: it says what was asked */
         int status;
     } heard;               /* the last reply, or silence */
     int64_t stop_until_ms; /* then one request may try */
     int64_t
-        silent_since_ms; /* first request without any reply; -1: the last one had one */
+        silent_since_ms; /* first request without a useful reply since one had it; -1 */
     uint64_t uploads, creates, polls;
 };
 
@@ -84,8 +85,11 @@ void lane_ask(struct lane_batch *l, struct batch *b, struct provider_ask a, int 
               lane_reply_fn fn);
 /* The request failed and may be made again: says when. */
 void lane_ask_again(struct lane_batch *l, struct batch *b, const struct http_resp *r);
-/* The account cannot work: everything waits, one request at a time tries again. */
-void lane_stop_account(struct lane_batch *l, struct batch *b, const struct err *err);
+/* The account cannot work: everything waits, one request at a time tries again. `why` is the
+ * reason alone, with what to do about it as its hint. */
+void lane_stop_account(struct lane_batch *l, struct batch *b, const struct err *why);
+/* The last reply was of use. Every callback that does not say otherwise has heard well. */
+void lane_heard_well(struct lane_batch *l);
 /* Commits the row as it stands in memory; then calls fn. */
 void lane_save(struct lane_batch *l, struct batch *b, lane_fn fn);
 /* Commits the row in its new state, moves, then calls fn (which may be NULL). */

@@ -101,52 +101,59 @@ bool lane_may_ask(const struct lane_batch *l, enum ask ask)
            (!is_transfer(ask) || l->transfers < LANE_TRANSFERS_MAX);
 }
 
-void lane_stop_account(struct lane_batch *l, struct batch *b, const struct err *err)
+void lane_stop_account(struct lane_batch *l, struct batch *b, const struct err *why)
 {
+    struct err err;
+    err_set(&err, why->code, "could not %s '%s': %s",
+            l->heard.reply ? "work with" : "reach", l->conf.account->origin, why->msg);
     if (!l->stop[0]) {
-        lane_event(l, b, "%s", err->msg);
+        lane_event(l, b, "%s", err.msg);
     }
-    snprintf(l->stop, sizeof(l->stop), "%.399s", err->msg);
-    l->stop_code = (int)err->code;
+    snprintf(l->stop, sizeof(l->stop), "%.399s", err.msg);
+    snprintf(l->stop_hint, sizeof(l->stop_hint), "%s", why->hint);
+    l->stop_code = (int)err.code;
     l->stop_all = l->heard.status == 401 || !is_buying(l->heard.ask) || !l->heard.reply;
     l->stop_until_ms = loop_now_ms(l->conf.loop) + l->conf.batch->poll_ms;
+    l->heard.useful = false;
     b->due_ms = l->stop_until_ms;
 }
 
-/* What stopped the account is over: any answer but a refusal of the account, and one to a
- * purchase when it was purchases that were refused. */
-static bool cured(const struct lane_batch *l)
+/* An answer that says something: what stopped the account is over, unless purchases were
+ * refused and this was none. */
+void lane_heard_well(struct lane_batch *l)
 {
-    int status = l->heard.status;
-    bool refused = status == 401 || status == 402 || status == 403 || status == 429;
-    return l->stop[0] && !refused && (l->stop_all || is_buying(l->heard.ask));
+    l->silent_since_ms = -1;
+    if (l->stop[0] && (l->stop_all || is_buying(l->heard.ask))) {
+        l->stop[0] = '\0';
+        l->conf.on_event(l->conf.ctx, NULL, "the provider works for this account again");
+    }
 }
 
-/* Whether the provider is there at all. */
-static void hear(struct lane_batch *l, struct batch *b, enum ask ask,
-                 const struct http_resp *r)
+/* No reply, or none that helps: after a while that is as good as nobody there. */
+static void heard_nothing(struct lane_batch *l, struct batch *b,
+                          const struct http_resp *r)
 {
+    struct err err;
     int64_t now_ms = loop_now_ms(l->conf.loop);
-    l->heard.ask = ask;
-    l->heard.reply = r->outcome == HTTP_REPLY;
-    l->heard.status = l->heard.reply ? r->status : 0;
-    if (l->heard.reply) {
-        l->silent_since_ms = -1;
-        if (cured(l)) {
-            l->stop[0] = '\0';
-            lane_event(l, b, "the provider works for this account again");
-        }
-        return;
-    }
     if (l->silent_since_ms < 0) {
         l->silent_since_ms = now_ms;
     }
-    if (now_ms - l->silent_since_ms >= l->conf.batch->give_up_ms) {
-        struct err err;
-        err_set(&err, ERR_TEMP, "could not reach '%s': %s", l->conf.account->origin,
-                r->why);
-        lane_stop_account(l, b, &err);
+    if (now_ms - l->silent_since_ms < l->conf.batch->give_up_ms) {
+        return;
     }
+    if (r->outcome != HTTP_REPLY) {
+        err_set(&err, ERR_TEMP, "%s", r->why);
+        err_hint(&err, "check the network and OPENAI_BASE_URL, and run the same command "
+                       "again");
+    } else if (r->status >= 500) {
+        err_set(&err, ERR_TEMP, "it answers nothing but HTTP %d", r->status);
+        err_hint(&err, "run the same command again later");
+    } else {
+        err_set(&err, ERR_TEMP, "its replies are not those of the API");
+        err_hint(&err,
+                 "check OPENAI_BASE_URL and the proxy, and run the same command again");
+    }
+    lane_stop_account(l, b, &err);
 }
 
 static void on_reply(void *ctx, const struct http_resp *resp)
@@ -157,8 +164,15 @@ static void on_reply(void *ctx, const struct http_resp *resp)
     lane_reply_fn fn = op->on_reply;
     struct lane_batch *l = op_end(op);
     if (l) {
-        hear(l, b, ask, resp);
+        bool reply = resp->outcome == HTTP_REPLY;
+        l->heard.ask = ask;
+        l->heard.reply = reply;
+        l->heard.status = reply ? resp->status : 0;
+        l->heard.useful = true; /* unless fn finds otherwise; b may be gone then */
         fn(l, b, resp);
+        if (l->heard.useful) {
+            lane_heard_well(l);
+        }
         lane_kick(l);
     }
 }
@@ -201,6 +215,10 @@ void lane_ask_again(struct lane_batch *l, struct batch *b, const struct http_res
     int64_t after_ms = r->outcome == HTTP_REPLY ? r->retry_after_ms : -1;
     int64_t wait_ms = retry_delay_ms(&rule, b->tries++, after_ms, lane_random(l));
     b->due_ms = MAX_OF(b->due_ms, loop_now_ms(l->conf.loop) + wait_ms);
+    l->heard.useful = false;
+    if (r->outcome != HTTP_REPLY || r->status >= 500 || r->status < 300) {
+        heard_nothing(l, b, r); /* a 429 or a 404 is an answer, though no cure */
+    }
 }
 
 /* ---- commits ---- */

@@ -120,12 +120,21 @@ static int run_check(struct lane_work *w)
                        &w->err);
 }
 
+/* What a web page in place of a result file was, as a reply. */
+static const struct http_resp page_reply = {
+    .outcome = HTTP_REPLY, .status = 200, .retry_after_ms = -1};
+
 static void on_checked(struct lane_batch *l, struct batch *b, const struct lane_work *w)
 {
     if (w->rc < 0) {
         lane_fail(l, &w->err);
         return;
     }
+    if (w->check.page) {
+        lane_ask_again(l, b, &page_reply);
+        return;
+    }
+    lane_heard_well(l);
     if (!w->check.ends && ++b->cuts < CUTS_MAX) {
         return; /* its last line is cut: once more */
     }
@@ -149,7 +158,10 @@ static void on_download(struct lane_batch *l, struct batch *b,
     FAILPOINT("download.mid");
     bool late = loop_now_ms(l->conf.loop) - b->seen_ms >= l->conf.batch->absent_after_ms;
     switch (l->conf.provider->feed(ASK_CONTENT, resp, &r, &err)) {
-    case STEP_DONE: lane_do_work(l, b, run_check, on_checked); return;
+    case STEP_DONE:
+        l->heard.useful = false; /* not known before it was looked at */
+        lane_do_work(l, b, run_check, on_checked);
+        return;
     case STEP_STOP: lane_stop_account(l, b, &err); return;
     case STEP_RETRY:
     case STEP_UNSURE: lane_ask_again(l, b, resp); return;

@@ -80,8 +80,10 @@ static void on_upload(struct lane_batch *l, struct batch *b, const struct http_r
     case STEP_RETRY:
     case STEP_UNSURE: lane_ask_again(l, b, resp); return;
     case STEP_WAIT:
-        err_set(&err, ERR_TEMP, "'%s' offers no file uploads: is the base URL right?",
+        err_set(&err, ERR_TEMP, "it offers no file uploads at '%s'",
                 l->conf.account->base_url);
+        err_hint(&err, "check OPENAI_BASE_URL, it often ends in /v1, and run the same "
+                       "command again");
         lane_stop_account(l, b, &err);
         return;
     case STEP_STOP: lane_stop_account(l, b, &err); return;

@@ -254,9 +254,12 @@ static bool is_quota(const char *code)
 /* A refusal of the key is not quoted: such messages may repeat parts of it. */
 static enum step stop_for_key(int status, const char *code, struct err *err)
 {
-    err_set(err, ERR_AUTH, "the provider refuses the key: HTTP %d%s%s", status,
-            code[0] ? ", " : "", code);
-    err_hint(err, "set OPENAI_API_KEY (or --key-file) and run the same command again");
+    bool known = status == 403; /* whose key it is; what it may do is another matter */
+    err_set(err, ERR_AUTH, "the provider refuses the %s: HTTP %d%s%s",
+            known ? "account" : "key", status, code[0] ? ", " : "", code);
+    err_hint(err, "%s and run the same command again",
+             known ? "see what its project and region allow, or use another key,"
+                   : "set OPENAI_API_KEY (or --key-file)");
     return STEP_STOP;
 }
 
@@ -270,8 +273,7 @@ static enum step stop_for_quota(const char *why, struct err *err)
 /* A redirect, a proxy's page: whoever answers knows nothing of our jobs, so they wait. */
 static enum step stop_for_stranger(int status, struct err *err)
 {
-    err_set(err, ERR_TEMP, "somebody else answers at the provider's address: HTTP %d",
-            status);
+    err_set(err, ERR_TEMP, "somebody else answers there: HTTP %d", status);
     err_hint(err, "check OPENAI_BASE_URL and the proxy, and run the same command again");
     return STEP_STOP;
 }
@@ -331,6 +333,9 @@ static enum step unreadable(struct err *err)
 static enum step feed_object(enum ask ask, const json_t *o, struct remote *r,
                              struct err *err)
 {
+    if (ask == ASK_DELETE_FILE) {
+        return STEP_DONE;
+    }
     if (ask == ASK_UPLOAD || ask == ASK_FILE) {
         read_file(o, r);
         return r->input[0] ? STEP_DONE : unreadable(err);
@@ -346,7 +351,7 @@ static enum step openai_feed(enum ask ask, const struct http_resp *resp,
                              struct remote *ret, struct err *err)
 {
     enum step step = failed(resp, ret, err);
-    if (step != STEP_DONE || ask == ASK_CONTENT || ask == ASK_DELETE_FILE) {
+    if (step != STEP_DONE || ask == ASK_CONTENT) {
         return step;
     }
     json_t *o = json_loadb(resp->body.p ? resp->body.p : "", resp->body.n, 0, NULL);

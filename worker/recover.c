@@ -387,9 +387,8 @@ static void on_list(struct lane_batch *l, struct batch *b, const struct http_res
     case STEP_WAIT:
     case STEP_REJECT:
         err_set(&err, ERR_TEMP,
-                "could not list the batches of '%s': whether one was created "
-                "stays unknown",
-                l->conf.account->origin);
+                "it lists no batches, so whether one was created stays unknown");
+        err_hint(&err, "check OPENAI_BASE_URL, and run the same command again");
         lane_stop_account(l, b, &err);
         return;
     }

@@ -170,16 +170,17 @@ int spool_write(const struct spool_write *w, uint64_t *ret_bytes, struct err *er
 int spool_check(const char *dir, const char *id, enum spool_file f,
                 struct spool_check *ret, struct err *err)
 {
-    char path[SPOOL_PATH_MAX], last = '\n';
+    char path[SPOOL_PATH_MAX], first = '{', last = '\n';
     spool_path(dir, id, f, path);
     _cleanup_(attr_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0 || fsync(fd) < 0) {
         return failed(path, errno, err);
     }
     off_t end = lseek(fd, 0, SEEK_END);
-    if (end < 0 || (end > 0 && pread(fd, &last, 1, end - 1) != 1)) {
+    if (end < 0 || (end > 0 && (pread(fd, &first, 1, 0) != 1 ||
+                                pread(fd, &last, 1, end - 1) != 1))) {
         return failed(path, errno, err);
     }
-    *ret = (struct spool_check){(uint64_t)end, last == '\n'};
+    *ret = (struct spool_check){(uint64_t)end, last == '\n', first == '<'};
     return 0;
 }

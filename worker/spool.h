@@ -50,6 +50,7 @@ int spool_write(const struct spool_write *w, uint64_t *ret_bytes, struct err *er
 struct spool_check {
     uint64_t bytes;
     bool ends; /* its last byte is a newline, or it is empty */
+    bool page; /* it is a web page: of a proxy, not of the provider */
 };
 /* Syncs a downloaded file and looks at its end. */
 int spool_check(const char *dir, const char *id, enum spool_file f,

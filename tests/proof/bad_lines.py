@@ -104,7 +104,7 @@ REQUESTS = (
     ("an unknown role", body(messages=[{"role": "boss", "content": "Hi"}]),
      (REJECTED, FAILED), "bad"),
     ("a stream", body(stream=True), REJECTED, "bad"),
-    ("another url", part(url="/v1/embeddings"), REJECTED, "bad"),
+    ("another url", part(url="/v1/images/generations"), REJECTED, "bad"),
     ("no url", part(url=None), REJECTED, "bad"),
     ("GET", part(method="GET"), REJECTED, "bad"),
     ("another tier", body(service_tier="flex"), REJECTED, "bad"),
