@@ -39,7 +39,8 @@ static int end_line(struct lane_batch *l, struct batch *b,
     struct call *c = b->calls[i];
     struct origin o = {b->remote, b->account};
     bool refused = line->kind == LINE_REFUSED;
-    if (line->kind != LINE_ANSWER && !refused && may_go_again(l, c, line->kind)) {
+    bool again = line->kind == LINE_BUSY || line->kind == LINE_UNEXECUTED;
+    if (again && may_go_again(l, c, line->kind)) {
         batch_fate(b, i, FATE_AGAIN);
         return 0;
     }

@@ -10,71 +10,9 @@ static bool number(struct span object, const char *key, uint64_t *ret)
     return jtext_get(object, key, &v) && jtext_u64(v, ret) == 0;
 }
 
-/* A number that may be absent or null, which is 0; false when it is something else. */
-static bool number_or_none(struct span object, const char *key, uint64_t *ret)
-{
-    struct span v;
-    *ret = 0;
-    if (!jtext_get(object, key, &v) || jtext_type(v) == JTEXT_NULL) {
-        return true;
-    }
-    return jtext_u64(v, ret) == 0;
-}
-
 static bool object(struct span of, const char *key, struct span *ret)
 {
     return jtext_get(of, key, ret) && jtext_type(*ret) == JTEXT_OBJECT;
-}
-
-bool openai_usage(struct span body, struct usage *ret)
-{
-    struct span usage, details;
-    struct usage u = {0};
-    uint64_t total;
-    if (!object(body, "usage", &usage) || !number(usage, "prompt_tokens", &u.input) ||
-        !number(usage, "completion_tokens", &u.output) ||
-        !number_or_none(usage, "total_tokens", &total)) {
-        return false;
-    }
-    if (object(usage, "prompt_tokens_details", &details) &&
-        (!number_or_none(details, "cached_tokens", &u.cache_read) ||
-         !number_or_none(details, "cache_write_tokens", &u.cache_write))) {
-        return false;
-    }
-    if (object(usage, "completion_tokens_details", &details) &&
-        !number_or_none(details, "reasoning_tokens", &u.reasoning)) {
-        return false;
-    }
-    bool in_range = u.input <= OPENAI_TOKENS_MAX && u.output <= OPENAI_TOKENS_MAX &&
-                    u.cache_read <= u.input && u.cache_write <= u.input - u.cache_read &&
-                    u.reasoning <= u.output;
-    if (!in_range || (total != 0 && total != u.input + u.output)) {
-        return false; /* the classes must add up to what they say was billed */
-    }
-    *ret = u;
-    return true;
-}
-
-/* Nothing cut off, filtered or refused: every choice ended by itself. */
-static bool complete(struct span body)
-{
-    struct span choices, choice, v, message;
-    size_t at = 0, n = 0;
-    if (!jtext_get(body, "choices", &choices) || jtext_type(choices) != JTEXT_ARRAY) {
-        return false;
-    }
-    while (jtext_next(choices, &at, NULL, &choice)) {
-        if (!jtext_get(choice, "finish_reason", &v) ||
-            !(jtext_is_string(v, "stop") || jtext_is_string(v, "tool_calls"))) {
-            return false;
-        }
-        if (object(choice, "message", &message) && jtext_get(message, "refusal", &v) &&
-            jtext_type(v) != JTEXT_NULL && !jtext_is_string(v, "")) {
-            return false;
-        }
-        n++;
-    }
-    return n > 0;
 }
 
 /* Copies a string member; one that does not fit or is none leaves ret empty. */
@@ -128,9 +66,7 @@ static int answered(struct span response, uint64_t status, struct answer *a)
     }
     if (status >= 200 && status < 300) {
         text(a->body, "model", a->model_used, sizeof(a->model_used));
-        a->usage_known = openai_usage(a->body, &a->usage);
-        a->complete = complete(a->body);
-        return a->body.n > 0 ? LINE_ANSWER : -1;
+        return a->body.n > 0 ? (int)openai_body(a->body, a) : -1;
     }
     if (a->body.n == 0 || !object(a->body, "error", &a->error)) {
         a->error = SPAN_NONE;

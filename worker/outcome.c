@@ -65,6 +65,11 @@ static void describe_response(const struct answer *a, struct outcome *o)
         text_of(error, "message", message, sizeof(message));
     }
     snprintf(o->code, sizeof(o->code), "refused_by_provider");
+    if (a->http_status < 300) {
+        snprintf(o->why, sizeof(o->why), "the answer failed while it was made%s%.340s",
+                 message[0] ? ": " : "", message);
+        return;
+    }
     snprintf(o->why, sizeof(o->why), "the provider answered with status %d%s%.340s",
              a->http_status, message[0] ? ": " : "", message);
 }

@@ -7,7 +7,7 @@
 struct row { /* of one stream */
     struct call **calls;
     uint32_t n, cap;
-    uint64_t bytes, tokens;
+    uint64_t requests, bytes, tokens;
     int64_t first_ms; /* loop time of the first call gathered */
 };
 
@@ -55,19 +55,21 @@ static uint64_t add_tokens(uint64_t sum, uint64_t more)
     return sum + more < sum ? UINT64_MAX : sum + more;
 }
 
-static bool within(const struct plan_limits *l, uint64_t n, uint64_t bytes,
+static bool within(const struct plan_limits *l, uint64_t requests, uint64_t bytes,
                    uint64_t tokens)
 {
-    return n <= l->requests && bytes <= l->bytes && (!l->tokens || tokens <= l->tokens);
+    return requests <= l->requests && bytes <= l->bytes &&
+           (!l->tokens || tokens <= l->tokens);
 }
 
 uint32_t plan_cut(struct call *const *calls, uint32_t n, const struct plan_limits *limits)
 {
-    uint64_t bytes = 0, tokens = 0;
+    uint64_t requests = 0, bytes = 0, tokens = 0;
     for (uint32_t i = 0; i < n; i++) {
+        requests += calls[i]->requests;
         bytes += line_bytes(calls[i]);
         tokens = add_tokens(tokens, calls[i]->tokens_bound);
-        if (i > 0 && !within(limits, i + 1, bytes, tokens)) {
+        if (i > 0 && !within(limits, requests, bytes, tokens)) {
             return i;
         }
     }
@@ -103,6 +105,7 @@ static int row_append(struct row *r, struct call *c)
         r->cap = cap;
     }
     r->calls[r->n++] = c;
+    r->requests += c->requests;
     r->bytes += line_bytes(c);
     r->tokens = add_tokens(r->tokens, c->tokens_bound);
     return 0;
@@ -124,7 +127,11 @@ static int row_return(struct plan *p, uint16_t stream, struct call **calls, uint
 /* A piece that others may still join: within the limits and not full. */
 static bool has_room(const struct plan_limits *l, struct call *const *calls, uint32_t n)
 {
-    return n < l->requests &&
+    uint64_t requests = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        requests += calls[i]->requests;
+    }
+    return requests < l->requests &&
            (n > 1 || within(l, 1, line_bytes(calls[0]), calls[0]->tokens_bound));
 }
 
@@ -184,7 +191,7 @@ int plan_add(struct plan *p, struct call *c, struct err *err)
         arm(p);
     }
     const struct plan_limits *l = &p->conf.limits;
-    if (r->n >= l->requests || !within(l, r->n, r->bytes, r->tokens)) {
+    if (r->requests >= l->requests || !within(l, r->requests, r->bytes, r->tokens)) {
         rc = seal(p, c->stream, true, err);
         arm(p);
     }

@@ -12,8 +12,9 @@
  * Calls belong to the call table; the plan borrows them until they are submitted. The array
  * handed to `submit` belongs to the plan and is reused after the callback.
  *
- * Limits: OpenAI Batch guide, "Batch limits": 50,000 requests and 200 MB a file; enqueued
- * prompt tokens per model by account.
+ * Limits: OpenAI Batch guide, "Batch limits": 50,000 requests and 200 MB a file, of embeddings
+ * also 50,000 inputs, so a request counts as its inputs; enqueued prompt tokens per model by
+ * account.
  */
 #ifndef OFFPEAK_WORKER_PLAN_H
 #define OFFPEAK_WORKER_PLAN_H

@@ -112,6 +112,7 @@ enum line_kind {
     LINE_ANSWER,    /* a paid answer */
     LINE_REFUSED,   /* the same request would be refused again */
     LINE_BUSY,      /* refused for load or by a failure of theirs: may go again */
+    LINE_FAILED,    /* it was executed, perhaps billed, and failed: not made again */
     LINE_UNEXECUTED /* expired or cancelled before it was tried */
 };
 
@@ -119,6 +120,22 @@ struct provider_line {
     uint64_t index; /* which line of the input it answers */
     enum line_kind kind;
     struct answer answer; /* spans point into the line */
+};
+
+/* ---- one call by itself (the direct lanes) ---- */
+
+struct provider_call {
+    const char *base_url, *path;
+    struct span body; /* borrowed until the request is sent */
+};
+
+enum reply_kind {
+    REPLY_ANSWER,  /* a paid answer */
+    REPLY_REFUSED, /* the same request would be refused again */
+    REPLY_FAILED,  /* executed, perhaps billed, and failed: not made again */
+    REPLY_BUSY,    /* certainly not executed: it may go again */
+    REPLY_LOST,    /* it may have been executed and billed */
+    REPLY_STOP     /* the account cannot work now; err.code is ERR_AUTH or ERR_TEMP */
 };
 
 struct provider {
@@ -136,6 +153,11 @@ struct provider {
                            struct err *err);
     /* -1: the line is not one of a result file. */
     int (*decode)(struct span line, struct provider_line *ret);
+    int (*call)(const struct provider_call *c, struct provider_request *ret,
+                struct err *err);
+    /* The spans of the answer point into `text`, where the body is put on one line. */
+    enum reply_kind (*reply)(const struct http_resp *resp, struct buf *text,
+                             struct answer *ret, struct err *err);
 };
 
 #endif

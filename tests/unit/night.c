@@ -195,6 +195,7 @@ static void describe(struct night *n, const struct asked *a, struct release *r)
     r->reserved = usd_from_pico(1000000000); /* 0.001 */
     r->input_bound = 200;
     r->output_bound = 20;
+    r->inputs = a->inputs;
     r->reusable = !a->not_reusable;
     r->fresh = a->fresh;
     r->fresh_ms = a->fresh_ms;

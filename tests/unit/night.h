@@ -52,6 +52,7 @@ struct asked {
     const char *question;
     const char *run; /* NULL: "monday" */
     bool not_reusable, fresh;
+    uint32_t inputs; /* vectors it asks for; 0: it asks for text */
     int64_t fresh_ms;
     const char *model; /* NULL: "gpt-test" */
     enum verdict verdict;

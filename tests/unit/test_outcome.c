@@ -180,6 +180,8 @@ static void test_each_failure_has_its_code_and_words(void **state)
          "the provider answered with status 500", false},
         {500, "{\"error\":{\"message\":\"\"}}", "", "refused_by_provider",
          "the provider answered with status 500", false},
+        {200, "{\"status\":\"failed\",\"error\":{\"message\":\"it stopped\"}}", "",
+         "refused_by_provider", "the answer failed while it was made: it stopped", false},
         {302, "", "", "refused_by_provider", "the provider answered with status 302",
          false},
         {99, "", "", "no_response", "the provider gave neither a response nor a reason",

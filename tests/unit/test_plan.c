@@ -305,6 +305,22 @@ static void test_a_flush_sends_everything(void **state)
     assert_int_equal(w->batches_n, 2);
 }
 
+static void test_an_embedding_counts_as_its_inputs(void **state)
+{
+    struct world *w = *state;
+    given_limits(w, 100, 1000000, 0);
+    for (uint64_t at = 0; at < 5; at++) { /* 40 inputs each: two fit, a third does not */
+        struct call *c = call_of(w, "m", "a", at);
+        c->requests = 40;
+        assert_int_equal(plan_add(w->plan, c, NULL), 0);
+    }
+    loop_run(w->loop);
+    assert_int_equal(w->batches_n, 3);
+    assert_batch(w, 0, 2, 0, 1);
+    assert_batch(w, 1, 2, 2, 3);
+    assert_batch(w, 2, 1, 4);
+}
+
 static void test_models_never_share_a_batch(void **state)
 {
     struct world *w = *state;
@@ -428,6 +444,7 @@ int main(void)
         TEST(test_a_batch_nobody_takes_is_said_so_once),
         TEST(test_in_a_hurry_what_is_gathered_goes_soon),
         TEST(test_a_flush_sends_everything),
+        TEST(test_an_embedding_counts_as_its_inputs),
         TEST(test_models_never_share_a_batch),
         TEST(test_what_overflows_a_full_batch_gathers_on),
         TEST(test_a_huge_call_does_not_break_up_its_neighbours),

@@ -538,14 +538,17 @@ static struct usage usage_of_reply(json_t *reply)
 {
     json_t *body = json_object_get(json_object_get(reply, "response"), "body");
     json_t *usage = json_object_get(body ? body : reply, "usage");
-    json_t *prompt = json_object_get(usage, "prompt_tokens_details");
-    json_t *completion = json_object_get(usage, "completion_tokens_details");
+    bool response = json_object_get(usage, "input_tokens") != NULL;
+    json_t *input = json_object_get(usage, response ? "input_tokens_details"
+                                                    : "prompt_tokens_details");
+    json_t *output = json_object_get(usage, response ? "output_tokens_details"
+                                                     : "completion_tokens_details");
     return (struct usage){
-        .input = number(usage, "prompt_tokens"),
-        .cache_read = number(prompt, "cached_tokens"),
-        .cache_write = number(prompt, "cache_write_tokens"),
-        .output = number(usage, "completion_tokens"),
-        .reasoning = number(completion, "reasoning_tokens"),
+        .input = number(usage, response ? "input_tokens" : "prompt_tokens"),
+        .cache_read = number(input, "cached_tokens"),
+        .cache_write = number(input, "cache_write_tokens"),
+        .output = number(usage, response ? "output_tokens" : "completion_tokens"),
+        .reasoning = number(output, "reasoning_tokens"),
     };
 }
 

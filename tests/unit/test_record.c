@@ -281,6 +281,7 @@ static struct release any_release(uint64_t *seed)
     r.tries = (uint32_t)(next_number(seed) % LANE_TRIES_FREE) + 1;
     r.input_bound = any_u64(seed) >> 24;
     r.output_bound = any_u64(seed) >> 24;
+    r.inputs = (uint32_t)(next_number(seed) % 2049);
     r.fresh = any_bool(seed);
     r.fresh_ms = r.fresh ? (int64_t)(any_u64(seed) >> 24) : 0;
     r.reusable = any_bool(seed);
@@ -315,6 +316,7 @@ static void same_release(const struct release *a, const struct release *b)
     assert_int_equal(a->tries, b->tries);
     same_number(a->input_bound, b->input_bound);
     same_number(a->output_bound, b->output_bound);
+    same_number(a->inputs, b->inputs);
     assert_string_equal(a->prices, b->prices);
     assert_string_equal(a->day, b->day);
     assert_int_equal(a->fresh, b->fresh);
@@ -365,7 +367,8 @@ static void fill(char *text, size_t size)
     text[size - 1] = '\0';
 }
 
-/* Every field as long as anything that happens can make it. */
+/* Every field as long as anything that happens can make it. `inputs` is not among them: only
+ * embeddings have it, and their chain is one link. */
 static struct release longest_release(void)
 {
     struct release r = {

@@ -65,6 +65,43 @@ static void test_an_answer_that_may_not_be_reused_is_delivered_but_not_stored(
     assert_false(has_answer(n, forbidden));
 }
 
+static void test_only_an_answer_with_a_vector_for_each_input_is_stored(void **state)
+{
+    static const struct {
+        const char *question;
+        uint32_t inputs, vectors;
+    } rows[] = {{"three", 3, 3}, {"short", 3, 2}, {"text", 3, 0}, {"vectors", 0, 3}};
+    struct night *n = *state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct answer a = answer_saying(BODY);
+        a.vectors = rows[i].vectors;
+        uint64_t at = release_job(
+            n, &(struct asked){.question = rows[i].question, .inputs = rows[i].inputs});
+        settle_answer(n->settle, call_for(n, at), &a, &from_batch);
+        loop_run(n->loop);
+        assert_result(n, at, "\"status\":\"ok\"");
+        assert_int_equal(has_answer(n, at), rows[i].inputs == rows[i].vectors);
+    }
+}
+
+static void test_an_answer_that_failed_inside_a_good_status_is_charged_and_not_stored(
+    void **state)
+{
+    struct night *n = *state;
+    uint64_t at = release_job(n, &(struct asked){.question = "lamp"});
+    struct answer a = answer_saying(
+        "{\"object\":\"response\",\"status\":\"failed\",\"error\":{\"code\":"
+        "\"server_error\",\"message\":\"it stopped\"}}");
+    struct spend_head heads[2];
+    settle_failed(n->settle, call_for(n, at), &a, &from_batch, false);
+    loop_run(n->loop);
+    assert_result(n, at, "\"status\":\"failed\"");
+    assert_result(n, at, "\"response\":{\"status_code\":200,");
+    assert_false(has_answer(n, at));
+    assert_int_equal(spend_heads(n, heads, ARRAY_LEN(heads)), 1);
+    assert_true(usd_pico(heads[0].cost) == 60000000); /* it was billed all the same */
+}
+
 static void test_a_line_the_provider_refused_fails_free_with_its_response(void **state)
 {
     struct night *n = *state;
@@ -465,6 +502,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_a_paid_answer_ends_its_job_with_result_charge_and_stored_answer),
         TEST(test_an_answer_that_may_not_be_reused_is_delivered_but_not_stored),
+        TEST(test_only_an_answer_with_a_vector_for_each_input_is_stored),
+        TEST(test_an_answer_that_failed_inside_a_good_status_is_charged_and_not_stored),
         TEST(test_a_line_the_provider_refused_fails_free_with_its_response),
         TEST(test_a_line_without_a_response_fails_with_the_providers_error),
         TEST(test_a_failed_line_that_reports_tokens_is_charged),
