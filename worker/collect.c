@@ -14,6 +14,7 @@ struct collect {
     int file; /* 0 output, 1 error, 2 the end */
     int fd;
     bool at_end;     /* of the open file: what remains in `text` is its last line */
+    bool begun;      /* a line of the open file was handed out */
     bool skipping;   /* inside a line that is too long */
     struct buf text; /* what was read; [from, n) is not handed out yet */
     size_t from;
@@ -77,6 +78,7 @@ static int next_file(struct collect *c, struct err *err)
         c->file += c->fd < 0;
     }
     c->at_end = false;
+    c->begun = false;
     c->skipping = false;
     return 0;
 }
@@ -118,6 +120,11 @@ static bool cut_line(struct collect *c, struct span *ret)
     }
     size_t n = end ? (size_t)(end - left.p) : left.n;
     c->from += n + (end != NULL);
+    if (!c->begun && n >= 3 && memcmp(left.p, "\xef\xbb\xbf", 3) == 0) {
+        left.p += 3; /* a byte-order mark */
+        n -= 3;
+    }
+    c->begun = true;
     *ret = span_trim(span_of(left.p, n));
     return true;
 }

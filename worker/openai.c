@@ -110,15 +110,37 @@ static void words(const json_t *o, const char *key, char *ret, size_t size)
     (void)n;
 }
 
-static void id(const json_t *o, const char *key, char ret[static BATCH_REF_MAX])
+/* May it stand in a path as it is? Some providers' ids have parts: "batches/b-1". */
+static bool is_plain_path(const char *s)
 {
     static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-                                  "0123456789_-.:";
-    text(o, key, ret, BATCH_REF_MAX);
-    if (ret[strspn(ret, allowed)] != '\0' || strcmp(ret, ".") == 0 ||
-        strcmp(ret, "..") == 0) {
-        ret[0] = '\0';
+                                  "0123456789_-.:~=@";
+    for (;;) {
+        size_t n = strspn(s, allowed);
+        bool dots = n <= 2 && strspn(s, ".") == n;
+        if (n == 0 || dots || (s[n] != '\0' && s[n] != '/')) {
+            return false;
+        }
+        if (s[n] == '\0') {
+            return true;
+        }
+        s += n + 1;
     }
+}
+
+/* Empty when it is absent or null; false when there is one that could not be asked for. */
+static bool id(const json_t *o, const char *key, char ret[static BATCH_REF_MAX])
+{
+    const json_t *v = json_object_get(o, key);
+    text(o, key, ret, BATCH_REF_MAX);
+    if (!v || json_is_null(v) || (json_is_string(v) && !json_string_length(v))) {
+        return true;
+    }
+    if (ret[0] && is_plain_path(ret)) {
+        return true;
+    }
+    ret[0] = '\0';
+    return false;
 }
 
 /* A number, however it is spelled; false when it is absent, null, negative or no number. */
@@ -205,12 +227,13 @@ static void read_errors(const json_t *errors, struct remote *r)
     }
 }
 
-static void read_batch(const json_t *o, struct remote *r)
+/* False when an id in it could not be asked for. */
+static bool read_batch(const json_t *o, struct remote *r)
 {
-    id(o, "id", r->id);
-    id(o, "input_file_id", r->input);
-    id(o, "output_file_id", r->output);
-    id(o, "error_file_id", r->error);
+    bool usable = id(o, "id", r->id);
+    usable = id(o, "input_file_id", r->input) && usable;
+    usable = id(o, "output_file_id", r->output) && usable;
+    usable = id(o, "error_file_id", r->error) && usable;
     read_stamp(json_object_get(o, "metadata"), r);
     r->created_s = seconds(o, "created_at");
     words(o, "status", r->state_text, sizeof(r->state_text));
@@ -225,13 +248,14 @@ static void read_batch(const json_t *o, struct remote *r)
     if (r->state == REMOTE_FAILED) {
         read_errors(json_object_get(o, "errors"), r);
     }
+    return usable;
 }
 
-static void read_file(const json_t *o, struct remote *r)
+static bool read_file(const json_t *o, struct remote *r)
 {
-    id(o, "id", r->input);
     r->created_s = seconds(o, "created_at");
     r->sized = number(o, "bytes", &r->bytes);
+    return id(o, "id", r->input);
 }
 
 /* ---- verdicts ---- */
@@ -330,17 +354,31 @@ static enum step unreadable(struct err *err)
     return STEP_UNSURE;
 }
 
+/* Going on would lose what was paid for, and asking again would give the same id. */
+static enum step stop_for_id(struct err *err)
+{
+    err_set(err, ERR_TEMP,
+            "the provider uses an id that cannot be asked for: longer than %d bytes, or "
+            "with characters that do not belong into a URL",
+            BATCH_REF_MAX - 1);
+    err_hint(err, "check OPENAI_BASE_URL and the proxy, and run the same command again");
+    return STEP_STOP;
+}
+
 static enum step feed_object(enum ask ask, const json_t *o, struct remote *r,
                              struct err *err)
 {
     if (ask == ASK_DELETE_FILE) {
         return STEP_DONE;
     }
-    if (ask == ASK_UPLOAD || ask == ASK_FILE) {
-        read_file(o, r);
+    bool file = ask == ASK_UPLOAD || ask == ASK_FILE;
+    bool usable = file ? read_file(o, r) : read_batch(o, r);
+    if (!usable && ask != ASK_CREATE) { /* that one happened: it must be looked for */
+        return stop_for_id(err);
+    }
+    if (file) {
         return r->input[0] ? STEP_DONE : unreadable(err);
     }
-    read_batch(o, r);
     if (!r->id[0]) {
         return unreadable(err);
     }
@@ -374,13 +412,14 @@ static enum step read_page(const json_t *o, struct remote_page *ret, struct err 
     json_t *e;
     json_array_foreach(data, i, e)
     {
-        if (ret->n < REMOTE_PAGE_MAX) {
-            read_batch(e, &ret->v[ret->n++]);
+        if (ret->n < REMOTE_PAGE_MAX && !read_batch(e, &ret->v[ret->n++])) {
+            return stop_for_id(err);
         }
     }
     ret->more = json_is_true(json_object_get(o, "has_more")) ||
                 json_array_size(data) > REMOTE_PAGE_MAX;
-    return STEP_DONE;
+    bool leads_on = ret->n > 0 && ret->v[ret->n - 1].id[0];
+    return ret->more && !leads_on ? unreadable(err) : STEP_DONE;
 }
 
 static enum step openai_feed_list(const struct http_resp *resp, struct remote_page *ret,

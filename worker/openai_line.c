@@ -74,6 +74,16 @@ static int answered(struct span response, uint64_t status, struct answer *a)
     return same_again((int)status) ? LINE_REFUSED : LINE_BUSY;
 }
 
+/* A status, however it is spelled. */
+static bool status_of(struct span response, uint64_t *ret)
+{
+    char word[24];
+    text(response, "status_code", word, sizeof(word));
+    bool known = word[0] ? span_u64(span_str(word), ret) == 0
+                         : number(response, "status_code", ret);
+    return known && *ret <= 999;
+}
+
 int openai_line_decode(struct span line, struct provider_line *ret)
 {
     struct span response;
@@ -83,8 +93,10 @@ int openai_line_decode(struct span line, struct provider_line *ret)
         index_of(line, &ret->index) < 0) {
         return -1;
     }
-    if (object(line, "response", &response) && number(response, "status_code", &status) &&
-        status <= 999) {
+    if (jtext_get(line, "response", &response) && jtext_type(response) != JTEXT_NULL) {
+        if (jtext_type(response) != JTEXT_OBJECT || !status_of(response, &status)) {
+            return -1; /* it may have been billed: never asked again as if it had not run */
+        }
         int kind = answered(response, status, &ret->answer);
         ret->kind = kind < 0 ? LINE_ANSWER : (enum line_kind)kind;
         return kind < 0 ? -1 : 0;

@@ -16,8 +16,8 @@
  *   STOP     the account cannot work now (key, quota); err.code is ERR_AUTH or ERR_TEMP
  *
  * A reply is outside bytes: numbers may be null, absent or of another type, states may be new (an
- * unknown one is still running), ids may hold anything (one that could not stand in a URL is
- * treated as absent).
+ * unknown one is still running), ids may hold anything (one that could not stand in a URL stops
+ * the account: going on would lose what it stands for).
  */
 #ifndef OFFPEAK_WORKER_PROVIDER_H
 #define OFFPEAK_WORKER_PROVIDER_H

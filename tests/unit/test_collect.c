@@ -89,6 +89,17 @@ static struct collect_tally when_read(struct folder *f, uint32_t members, uint64
     return t;
 }
 
+static void test_a_byte_order_mark_hides_no_line(void **state)
+{
+    uint64_t seen[4];
+    size_t n;
+    given(*state, SPOOL_OUTPUT, "\xef\xbb\xbf" FAILED("0") FAILED("1"));
+    given(*state, SPOOL_ERROR, "\xef\xbb\xbf" FAILED("2"));
+    struct collect_tally t = when_read(*state, 3, seen, &n);
+    assert_int_equal(n, 3);
+    assert_int_equal(t.garbage, 0);
+}
+
 static void test_both_files_are_read_and_matched_by_id(void **state)
 {
     uint64_t seen[8];
@@ -279,6 +290,7 @@ static void test_expired_lines_do_not_hide_a_missing_answer(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(test_a_byte_order_mark_hides_no_line),
         TEST(test_both_files_are_read_and_matched_by_id),
         TEST(test_missing_and_empty_files_have_no_lines),
         TEST(test_doubles_strangers_and_garbage_are_counted_and_skipped),

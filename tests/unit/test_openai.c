@@ -247,9 +247,6 @@ static void test_a_good_status_with_an_unreadable_body_is_unsure(void **state)
         "[]",
         "null",
         "{}",
-        "{\"id\":7}",
-        "{\"id\":\"../files\"}",
-        "{\"id\":\"a b\"}",
         "{\"id\":\"\"}",
     };
     for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {

@@ -230,6 +230,56 @@ static void test_a_batch_that_failed_without_a_reason_says_so(void **state)
     assert_string_equal(r.why, "the batch failed and no reason was given");
 }
 
+static void test_a_page_that_says_more_and_leads_nowhere_is_not_the_last(void **state)
+{
+    (void)state;
+    static const char *const pages[] = {
+        "{\"data\":[],\"has_more\":true}",
+        "{\"data\":[{\"status\":\"completed\"}],\"has_more\":true}",
+        "{\"has_more\":false}",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(pages); i++) {
+        struct err err;
+        _cleanup_(remote_page_fini) struct remote_page p = {.n = 0};
+        struct http_resp resp = reply(200, pages[i]);
+        assert_int_equal(openai->feed_list(&resp, &p, &err), STEP_UNSURE);
+    }
+}
+
+static void test_an_id_of_several_parts_is_an_id(void **state)
+{
+    (void)state;
+    struct remote r;
+    struct err err;
+    assert_int_equal(fed(ASK_CREATE, 200, "{\"id\":\"batches/b-1\"}", &r, &err),
+                     STEP_DONE);
+    assert_string_equal(r.id, "batches/b-1");
+    assert_int_equal(fed(ASK_UPLOAD, 200, "{\"id\":\"files/f=1\"}", &r, &err), STEP_DONE);
+    assert_string_equal(r.input, "files/f=1");
+}
+
+/* Stopped, so that nothing is judged lost; but a create with such an id did happen. */
+static void test_an_id_that_cannot_be_asked_for_stops_the_account(void **state)
+{
+    (void)state;
+    static const char *const ids[] = {"\"..\"",    "\"a/../b\"", "\"a//b\"",   "\"/a\"",
+                                      "\"a/\"",    "\"a?b\"",    "\"a b\"",    "7",
+                                      "\"a%2fb\"", "\"a#b\"",    "\"\\u00e9\""};
+    for (size_t i = 0; i < ARRAY_LEN(ids); i++) {
+        char body[200];
+        struct remote r;
+        struct err err;
+        snprintf(body, sizeof(body), "{\"id\":%s,\"status\":\"completed\"}", ids[i]);
+        assert_int_equal(fed(ASK_UPLOAD, 200, body, &r, &err), STEP_STOP);
+        assert_int_equal(fed(ASK_BATCH, 200, body, &r, &err), STEP_STOP);
+        assert_int_equal(err.code, ERR_TEMP);
+        assert_int_equal(fed(ASK_CREATE, 200, body, &r, &err), STEP_UNSURE);
+        snprintf(body, sizeof(body),
+                 "{\"id\":\"b\",\"status\":\"completed\",\"output_file_id\":%s}", ids[i]);
+        assert_int_equal(fed(ASK_BATCH, 200, body, &r, &err), STEP_STOP);
+    }
+}
+
 static void test_a_page_of_the_list_is_read_with_what_is_behind_it(void **state)
 {
     (void)state;
@@ -311,6 +361,9 @@ int main(void)
         cmocka_unit_test(test_only_so_many_bad_lines_are_named_at_once),
         cmocka_unit_test(test_a_time_that_cannot_be_is_unknown),
         cmocka_unit_test(test_a_batch_that_failed_without_a_reason_says_so),
+        cmocka_unit_test(test_a_page_that_says_more_and_leads_nowhere_is_not_the_last),
+        cmocka_unit_test(test_an_id_of_several_parts_is_an_id),
+        cmocka_unit_test(test_an_id_that_cannot_be_asked_for_stops_the_account),
         cmocka_unit_test(test_a_page_of_the_list_is_read_with_what_is_behind_it),
         cmocka_unit_test(test_what_does_not_fit_on_a_page_is_still_behind_it),
         cmocka_unit_test(test_a_list_that_is_refused_is_no_empty_list),

@@ -230,6 +230,15 @@ static void test_a_line_the_provider_never_ran_says_so(void **state)
     assert_int_equal(decoded(LINE("null", "null")).kind, LINE_BUSY);
 }
 
+static void test_a_status_spelled_as_text_is_a_status(void **state)
+{
+    (void)state;
+    struct provider_line l =
+        decoded(LINE("{\"status_code\":\"200\",\"body\":{\"id\":\"c\"}}", "null"));
+    assert_int_equal(l.kind, LINE_ANSWER);
+    assert_int_equal(l.answer.http_status, 200);
+}
+
 static void test_what_is_no_result_line_is_refused_whole(void **state)
 {
     (void)state;
@@ -243,6 +252,12 @@ static void test_what_is_no_result_line_is_refused_whole(void **state)
         "{\"custom_id\":\"12\",\"response\":{\"status_code\":200,\"body\":{\"id\":\"ch",
         "{\"custom_id\":\"12\",\"response\":{\"status_code\":200,\"body\":null}}",
         "{\"custom_id\":\"99999999999999999999999\",\"response\":null}",
+        /* answered, we cannot say how: never asked again as if it had not run */
+        "{\"custom_id\":\"12\",\"response\":{\"body\":{\"id\":\"chatcmpl-1\"}}}",
+        "{\"custom_id\":\"12\",\"response\":{\"status_code\":null,\"body\":{}}}",
+        "{\"custom_id\":\"12\",\"response\":{\"status_code\":\"fine\",\"body\":{}}}",
+        "{\"custom_id\":\"12\",\"response\":{\"status_code\":1000,\"body\":{}}}",
+        "{\"custom_id\":\"12\",\"response\":\"gone\"}",
     };
     for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
         struct provider_line l;
@@ -265,6 +280,7 @@ int main(void)
         cmocka_unit_test(test_a_name_that_does_not_fit_is_left_out),
         cmocka_unit_test(test_a_refused_line_is_told_from_one_that_met_load),
         cmocka_unit_test(test_a_line_the_provider_never_ran_says_so),
+        cmocka_unit_test(test_a_status_spelled_as_text_is_a_status),
         cmocka_unit_test(test_what_is_no_result_line_is_refused_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
