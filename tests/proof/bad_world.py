@@ -3,6 +3,8 @@
 Each case is a function of a fresh place. Whatever goes wrong in it, afterwards the same
 command finishes the work, every job has its own answer, and nothing was bought twice.
 """
+import http.client
+import http.server
 import os
 import resource
 import signal
@@ -417,6 +419,76 @@ def no_address(s):
     s.says(s.go(None, env=s.environment("not an address")).wait(), USAGE)
 
 
+class Portal:
+    """What a hotel puts between: passes everything on, or shows its page where `page` says."""
+
+    PAGE = b"<html><body>Please accept the terms of this hotel</body></html>\n"
+
+    def __init__(self, sim, page):
+        portal, self.page, self.shown = self, page, 0
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def answer(self):
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                peer = http.client.HTTPConnection("127.0.0.1", sim.port, timeout=30)
+                peer.request(self.command, self.path, body, dict(self.headers))
+                reply = peer.getresponse()
+                status, text, kind = reply.status, reply.read(), reply.getheader("Content-Type")
+                if portal.page(self.command, self.path):
+                    portal.shown += 1
+                    status, text, kind = 200, portal.PAGE, "text/html"
+                self.send_response(status)
+                self.send_header("Content-Type", kind or "text/plain")
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
+
+            do_GET = do_POST = do_DELETE = answer
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/v1"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def away(self):
+        self.page = lambda *_: False
+
+
+def a_portal_before_the_results(s, sim):
+    """Its page is no result file: what was paid for is fetched when the page is gone."""
+    portal = Portal(sim, lambda _, path: path.endswith("/content"))
+    s.says(s.go(portal).wait(), TEMP, last=2)
+    lib.that(f"{s.name}: its page was shown again and again", portal.shown >= 2, portal.shown)
+    lib.equal(f"{s.name}: results so far", len(s.cat("results.shop")), 0)
+    portal.away()
+    s.complete(sim, s.go(portal).wait())
+
+
+def a_portal_in_mid_run(s, sim):
+    portal = Portal(sim, lambda verb, _: verb == "GET")
+    s.says(s.go(portal).wait(), TEMP, last=2)
+    portal.away()
+    s.complete(sim, s.go(portal).wait())
+
+
+def a_portal_hides_the_create(s, sim):
+    """The batch was made, and its page says nothing of that: it is looked for, not made anew."""
+    portal = Portal(sim, lambda verb, path: verb == "POST" and path.endswith("/batches"))
+    s.complete(sim, s.go(portal, settings={"http.give_up": "20s"}).wait())
+    lib.equal(f"{s.name}: batches made", sim.stats()["operations"]["batches.create"], 1)
+
+
+def nothing_but_503(s):
+    sim = s.sim(faults=[{"on": "files.create", "do": "status", "status": 503, "count": 0}])
+    s.says(s.go(sim).wait(), TEMP, last=2)
+    sim.stop()
+    s.again(s.sim(port=sim.port))
+
+
 def _weather(s, faults, speed=600):
     """Faults that a client must get over by itself, without a person."""
     sim = s.sim(faults=faults, speed=speed)
@@ -713,8 +785,8 @@ def terminated(s):
 
 
 KINDS = {
-    "files": (empty_file, only_blank_lines, no_such_file, a_directory, a_pipe, a_device, may_not_be_read,
-              changed_while_read, cut_while_read, the_run_had_other_bytes,
+    "files": (empty_file, only_blank_lines, no_such_file, a_directory, a_pipe, a_device,
+              may_not_be_read, changed_while_read, cut_while_read, the_run_had_other_bytes,
               the_run_had_another_feature, out_folder_is_missing, out_folder_vanishes,
               out_is_a_directory, out_is_the_input, out_is_a_link_to_the_input,
               out_is_a_hard_link_of_the_input, errors_is_out, the_data_folder_is_a_file,
@@ -726,7 +798,8 @@ KINDS = {
                     revoked_before_the_download, quota_exhausted_at_the_create,
                     quota_exhausted_at_the_second_batch, forbidden),
     "network": (refused, reset, garbage, a_login_page, a_redirect, a_proxys_refusal,
-                the_address_lacks_v1, a_reply_cut_short,
+                the_address_lacks_v1, a_reply_cut_short, a_portal_before_the_results,
+                a_portal_in_mid_run, a_portal_hides_the_create, nothing_but_503,
                 no_such_host, not_tls, no_address, reset_before_every_second_request,
                 replies_are_lost, slow, the_create_answers_late, overloaded,
                 overloaded_after_accepting, asked_to_wait, downloads_are_cut,
@@ -747,17 +820,22 @@ def needs_root(case):
 
 
 def run(kind, record):
-    gold = golden.Golden(kind, record)
+    gold, done = golden.Golden(kind, record), 0
     for case in KINDS[kind]:
         name = case.__name__.replace("_", " ")
         if not lib.wanted(name):
             continue
         if needs_root(case) and not lib.can_mount():
             print(f"left out, for it mounts a small file system: {name}")
+            gold.left_out.add(name)
             continue
+        began = time.monotonic()
         with Scene(name, gold) as scene:
             if case.__code__.co_argcount == 2:
                 case(scene, scene.sim())
             else:
                 case(scene)
+        done += 1
+        print(f"     {name}: {time.monotonic() - began:.1f} s")
     gold.done()
+    lib.cases(kind, done)

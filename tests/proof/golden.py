@@ -45,7 +45,7 @@ class Golden:
 
     def __init__(self, kind, record):
         self.path, self.record, self.seen = HERE / f"{kind}.txt", record, {}
-        self.sections = {}
+        self.sections, self.left_out = {}, set()
         if self.path.exists():
             text = self.path.read_text(encoding="utf-8")
             for name, body in re.findall(r"^== (.*)\n((?:(?!== ).*\n?)*)", text, re.M):
@@ -66,6 +66,10 @@ class Golden:
                 lineterm="")))
 
     def done(self):
+        """Nothing may stand in the file that no case says any more."""
+        if not self.record and not lib.options.only:
+            stale = sorted(set(self.sections) - set(self.seen) - self.left_out)
+            lib.that(f"every section of {self.path.name} has its case", not stale, stale or "")
         if self.record:
             self.path.parent.mkdir(exist_ok=True)
             sections = {**self.sections, **self.seen} if lib.options.only else self.seen

@@ -36,11 +36,13 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 KEY = "sk-proof-0001"
 # A provider on this machine is asked more often than one in the world.
 FAST = {"batch.poll": "50ms", "batch.linger": "50ms", "batch.absent_after": "1s"}
+CASES_MIN = 6
 PICO = decimal.Decimal(10) ** 12
 decimal.getcontext().prec = 60
 
 options = None
 _failed = []
+_cases = []
 _said = 0
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -102,7 +104,16 @@ def short(value):
     return text if len(text) <= 300 else text[:300] + " ..."
 
 
+def cases(kind, count):
+    """How many of one kind of bad input were tried; fewer than six are too few."""
+    _cases.append((kind, count))
+    if not options.only:
+        that(f"at least {CASES_MIN} cases of '{kind}'", count >= CASES_MIN, count)
+
+
 def finish():
+    for kind, count in _cases:
+        print(f"{kind}: {count} cases")
     print(f"\n{_said - len(_failed)} of {_said} sentences hold")
     for sentence in _failed:
         print("  FAIL " + sentence)

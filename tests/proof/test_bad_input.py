@@ -65,14 +65,16 @@ RUN_NAME = {ord(c): "-" for c in " ,'^+/()."}
 
 
 def lines_kind(kind, record):
-    gold = golden.Golden(kind, record)
+    gold, done = golden.Golden(kind, record), 0
     with lib.Place() as place:
         sim = place.sim()
         for case in bad_lines.KINDS[kind]:
             if lib.wanted(case[0]):
                 bad_line(place, sim, case, gold)
+                done += 1
         still_usable(place, sim)
     gold.done()
+    lib.cases(kind, done)
 
 
 def still_usable(place, sim, data="data"):
