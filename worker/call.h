@@ -43,7 +43,6 @@ struct call {
     uint64_t chain[PROMPT_CHAIN_MAX]; /* what the plan sorts by */
     uint32_t body_bytes;
     uint32_t prompt_bytes; /* of the whole chain */
-    uint32_t requests;     /* it counts for in a batch: the inputs of an embedding, else 1 */
     uint32_t requests; /* it counts for in a batch: the inputs of an embedding, else 1 */
     uint64_t tokens_bound;      /* prompt tokens, for the account's enqueued limit */
     uint16_t stream;            /* index into the table's (path, model) names */
