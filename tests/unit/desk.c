@@ -15,6 +15,7 @@
 struct desk_ask {
     struct desk_ask *next;
     struct desk *desk;
+    enum desk_op op;
     struct loop_timer *timer;
     http_fn cb;
     void *ctx;
@@ -64,7 +65,7 @@ static struct desk_file *find_file(struct desk *d, const char *id)
     return NULL;
 }
 
-static struct desk_file *add_file(struct desk *d, char *text)
+struct desk_file *desk_add_file(struct desk *d, char *text)
 {
     assert_in_range(d->files_len, 0, DESK_FILES_MAX - 1);
     struct desk_file *f = &d->files[d->files_len++];
@@ -90,111 +91,7 @@ static json_t *file_json(const struct desk *d, const struct desk_file *f)
                      (json_int_t)(loop_wall_ms(d->loop) / 1000));
 }
 
-/* ---- batches: what becomes of their lines ---- */
-
-static enum desk_line_is line_is(struct desk *d, const char *question)
-{
-    for (unsigned i = 0; i < d->lines_len; i++) {
-        if (strcmp(d->lines[i].question, question) == 0 && d->lines[i].times > 0) {
-            d->lines[i].times--;
-            return d->lines[i].is;
-        }
-    }
-    return DESK_ANSWERED;
-}
-
-static void answer(struct desk *d, struct desk_batch *b, struct buf *out, const char *id,
-                   const char *question)
-{
-    buf_addf(
-        out,
-        "{\"custom_id\":\"%s\",\"response\":{\"status_code\":200,\"request_id\":\"r\",\"body\":"
-        "{\"model\":\"gpt-test\",\"choices\":[{\"finish_reason\":\"stop\",\"message\":{"
-        "\"content\":\"answer to %s\"}}],\"usage\":{\"prompt_tokens\":100,"
-        "\"completion_tokens\":10}}},\"error\":null}\n",
-        id, question);
-    (void)b;
-    (void)d;
-}
-
-static void fail_line(struct buf *err, const char *id, int status)
-{
-    buf_addf(
-        err,
-        "{\"custom_id\":\"%s\",\"response\":{\"status_code\":%d,\"body\":{\"error\":{"
-        "\"message\":\"no\"}}},\"error\":null}\n",
-        id, status);
-}
-
-static void run_line(struct desk *d, struct desk_batch *b, json_t *line, struct buf *out,
-                     struct buf *err)
-{
-    const char *id, *question;
-    assert_int_equal(
-        json_unpack(line, "{s:s,s:{s:s}}", "custom_id", &id, "body", "q", &question), 0);
-    enum desk_line_is is = line_is(d, question);
-    if (is == DESK_BUSY || is == DESK_REFUSED) {
-        fail_line(err, id, is == DESK_BUSY ? 429 : 400);
-        b->failed++;
-        return;
-    }
-    b->completed++;
-    d->billed++;
-    for (int i = 0; i < (is == DESK_OMITTED ? 0 : is == DESK_TWICE ? 2 : 1); i++) {
-        answer(d, b, out, id, question);
-    }
-}
-
-static void skip_line(json_t *line, struct buf *err, const char *code)
-{
-    buf_addf(err,
-             "{\"custom_id\":\"%s\",\"response\":null,\"error\":{\"code\":\"%s\"}}\n",
-             json_string_value(json_object_get(line, "custom_id")), code);
-}
-
-static unsigned count_lines(const char *text)
-{
-    unsigned n = 0;
-    for (; *text; text++) {
-        n += *text == '\n';
-    }
-    return n;
-}
-
-static void store_file(struct desk *d, struct buf *text, char ret[static 32])
-{
-    if (text->n > 0) {
-        snprintf(ret, 32, "%s", add_file(d, strdup(text->p))->id);
-    }
-    buf_fini(text);
-}
-
-/* Runs the lines of a batch whose time has come. */
-static void make_results(struct desk *d, struct desk_batch *b)
-{
-    struct buf out, err;
-    unsigned i = 0, half = b->end == DESK_EXPIRES || b->end == DESK_IS_CANCELLED
-                               ? b->lines / 2
-                               : b->lines;
-    buf_init(&out, 1 << 22);
-    buf_init(&err, 1 << 22);
-    b->made = true;
-    char *rest = b->text, *text;
-    while ((text = strtok_r(rest, "\n", &rest))) {
-        json_t *line = json_loads(text, 0, NULL);
-        assert_non_null(line);
-        if (i++ < half) {
-            run_line(d, b, line, &out, &err);
-        } else {
-            skip_line(line, &err,
-                      b->end == DESK_EXPIRES ? "batch_expired" : "batch_cancelled");
-            b->failed++;
-        }
-        json_decref(line);
-    }
-    store_file(d, &out, b->output);
-    store_file(d, &err, b->error);
-}
+/* ---- batches ---- */
 
 static bool input_gone(struct desk *d, const struct desk_batch *b)
 {
@@ -244,11 +141,12 @@ static const char *status_of(struct desk *d, struct desk_batch *b)
         return "failed";
     }
     if (!b->made) {
-        make_results(d, b);
+        desk_make_results(d, b);
     }
-    return b->end == DESK_EXPIRES        ? "expired"
-           : b->end == DESK_IS_CANCELLED ? "cancelled"
-                                         : "completed";
+    return b->end == DESK_EXPIRES || b->end == DESK_FORGETS ? "expired"
+           : b->end == DESK_FAILS_LATE                      ? "failed"
+           : b->end == DESK_IS_CANCELLED                    ? "cancelled"
+                                                            : "completed";
 }
 
 static json_t *id_or_null(const char *id)
@@ -288,10 +186,15 @@ static struct desk_batch *find_batch(struct desk *d, const char *id)
 
 /* ---- the requests: each returns its reply, NULL for 404 ---- */
 
-static json_t *upload(struct desk *d, const struct http_req *req)
+static json_t *upload(struct desk *d, const struct http_req *req,
+                      const struct desk_trouble *t)
 {
     assert_string_equal(req->form_purpose, "batch");
-    return file_json(d, add_file(d, read_all(req->file_path)));
+    char *text = read_all(req->file_path);
+    if (t->what == DESK_CUT) {
+        text[strlen(text) - 9] = '\0';
+    }
+    return file_json(d, desk_add_file(d, text));
 }
 
 static json_t *create(struct desk *d, const struct http_req *req)
@@ -313,7 +216,7 @@ static json_t *create(struct desk *d, const struct http_req *req)
         snprintf(b->key, sizeof(b->key), "%s", key);
         snprintf(b->go, sizeof(b->go), "%s", go);
         b->text = strdup(f->text);
-        b->lines = count_lines(b->text);
+        b->lines = desk_count_lines(b->text);
         b->created_ms = loop_now_ms(d->loop);
         b->visible_ms = b->created_ms + d->lag_ms;
         reply = batch_json(d, b);
@@ -387,11 +290,11 @@ static enum desk_op parse(const struct http_req *req, char id[static 64])
 }
 
 static json_t *act(struct desk *d, enum desk_op op, const char *id,
-                   const struct http_req *req)
+                   const struct http_req *req, const struct desk_trouble *t)
 {
     const char *after = strstr(req->url, "&after=");
     switch (op) {
-    case DESK_UPLOAD: return upload(d, req);
+    case DESK_UPLOAD: return upload(d, req, t);
     case DESK_CREATE: return create(d, req);
     case DESK_BATCH: return get_batch(d, id);
     case DESK_LIST: return list(d, after ? after + 7 : NULL);
@@ -467,6 +370,18 @@ static void set_content(struct desk *d, struct desk_ask *a, const struct desk_tr
     }
 }
 
+static void count_under_way(struct desk *d, enum desk_op op)
+{
+    bool transfers = op == DESK_UPLOAD || op == DESK_CONTENT;
+    unsigned requests = 1, transfers_n = transfers;
+    for (const struct desk_ask *a = d->asks; a; a = a->next) {
+        requests++;
+        transfers_n += a->op == DESK_UPLOAD || a->op == DESK_CONTENT;
+    }
+    d->most_requests = MAX_OF(d->most_requests, requests);
+    d->most_transfers = MAX_OF(d->most_transfers, transfers_n);
+}
+
 static int desk_send(struct http *h, const struct http_req *req, http_fn cb, void *ctx,
                      struct err *err)
 {
@@ -481,13 +396,18 @@ static int desk_send(struct http *h, const struct http_req *req, http_fn cb, voi
     (void)err;
     d->asked[op]++;
     d->asked_ms[op] = loop_now_ms(d->loop);
+    count_under_way(d, op);
     if (d->on_ask) {
         d->on_ask(d->ctx, op);
     }
-    *a = (struct desk_ask){
-        .next = d->asks, .desk = d, .cb = cb, .ctx = ctx, .sink_fd = req->sink_fd};
+    *a = (struct desk_ask){.next = d->asks,
+                           .desk = d,
+                           .op = op,
+                           .cb = cb,
+                           .ctx = ctx,
+                           .sink_fd = req->sink_fd};
     d->asks = a;
-    set_reply(a, &t, acts ? act(d, op, id, req) : NULL);
+    set_reply(a, &t, acts ? act(d, op, id, req, &t) : NULL);
     set_content(d, a, &t, id);
     assert_int_equal(loop_timer_create(d->loop, on_timer, a, &a->timer), 0);
     loop_timer_start(a->timer, d->latency_ms);

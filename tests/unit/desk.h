@@ -13,8 +13,8 @@
 #include "core/http.h"
 #include "core/loop.h"
 
-#define DESK_FILES_MAX    64
-#define DESK_BATCHES_MAX  32
+#define DESK_FILES_MAX    256
+#define DESK_BATCHES_MAX  64
 #define DESK_TROUBLES_MAX 32
 #define DESK_LINES_MAX    8
 
@@ -36,7 +36,7 @@ enum desk_do {
     DESK_LOSE_AFTER,  /* done, and the reply is lost */
     DESK_UNSENT,      /* the provider cannot be reached */
     DESK_STATUS,      /* refused with `status` and `code` */
-    DESK_CUT,         /* a body that ends in the middle of a line */
+    DESK_CUT,         /* a file that ends in the middle of a line */
 };
 
 struct desk_trouble {
@@ -55,6 +55,8 @@ enum desk_end {
     DESK_OVERFLOWS,   /* token_limit_exceeded */
     DESK_FAILS,       /* without naming lines */
     DESK_FAILS_LINES, /* names the lines of questions that begin with "bad" */
+    DESK_FAILS_LATE,  /* when its lines are executed: its files are there */
+    DESK_FORGETS,     /* expires; the second half has no lines, and no counts either */
     DESK_NO_COUNTS,   /* completes, and does not say how many lines it executed */
 };
 
@@ -94,9 +96,10 @@ struct desk {
     } lines[DESK_LINES_MAX];
     unsigned lines_len;
     unsigned asked[DESK_OPS];
-    int64_t asked_ms[DESK_OPS]; /* when last */
-    unsigned billed;            /* lines answered, in all */
-    const char *key;            /* the key it knows; another one sees nothing of it */
+    int64_t asked_ms[DESK_OPS];             /* when last */
+    unsigned most_requests, most_transfers; /* under way at once */
+    unsigned billed;                        /* lines answered, in all */
+    const char *key; /* the key it knows; another one sees nothing of it */
     void (*on_ask)(void *ctx, enum desk_op op); /* while the request stands at the door */
     void *ctx;
     struct desk_ask *asks; /* replies under way */
@@ -106,5 +109,10 @@ void desk_open(struct desk *d, struct loop *loop);
 void desk_close(struct desk *d); /* replies under way get theirs, as core/http.h says */
 void desk_trouble(struct desk *d, struct desk_trouble t);
 void desk_line(struct desk *d, const char *question, enum desk_line_is is, int times);
+
+/* Inside the desk. */
+struct desk_file *desk_add_file(struct desk *d, char *text); /* takes text */
+unsigned desk_count_lines(const char *text);
+void desk_make_results(struct desk *d, struct desk_batch *b); /* desk_lines.c */
 
 #endif

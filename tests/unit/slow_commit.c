@@ -13,7 +13,7 @@
 void __real_queue_commit(struct queue_tx *tx, queue_commit_fn cb, void *ctx);
 void __wrap_queue_commit(struct queue_tx *tx, queue_commit_fn cb, void *ctx);
 
-static struct loop *slow; /* the linker gives the wrapper no context */
+static struct loop *slow, *broken; /* the linker gives the wrapper no context */
 
 struct delayed {
     struct loop_timer *timer;
@@ -45,7 +45,7 @@ static void on_commit(void *ctx, uint64_t commit, const struct err *err)
 
 void __wrap_queue_commit(struct queue_tx *tx, queue_commit_fn cb, void *ctx)
 {
-    if (!slow) {
+    if (!slow && !broken) {
         __real_queue_commit(tx, cb, ctx);
         return;
     }
@@ -53,8 +53,20 @@ void __wrap_queue_commit(struct queue_tx *tx, queue_commit_fn cb, void *ctx)
     assert_non_null(d);
     d->cb = cb;
     d->ctx = ctx;
-    assert_int_equal(loop_timer_create(slow, on_due, d, &d->timer), 0);
+    assert_int_equal(loop_timer_create(broken ? broken : slow, on_due, d, &d->timer), 0);
+    if (broken) {
+        struct err full;
+        err_set(&full, ERR_FAIL, "could not write the store: the disk is full");
+        queue_tx_drop(tx);
+        on_commit(d, 0, &full);
+        return;
+    }
     __real_queue_commit(tx, on_commit, d);
+}
+
+void break_commits(struct loop *loop)
+{
+    broken = loop;
 }
 
 void slow_commits(struct loop *loop)
