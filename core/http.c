@@ -469,6 +469,8 @@ static CURLcode set_common(struct xfer *x, const struct http_req *req)
         rc = rc ? rc : curl_easy_setopt(e, CURLOPT_CAINFO, r->ca_file);
     }
     rc = rc ? rc : curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
+    /* asks for none, and undoes one that a proxy put on all the same */
+    rc = rc ? rc : curl_easy_setopt(e, CURLOPT_ACCEPT_ENCODING, "identity");
     rc = rc ? rc : curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
     rc = rc ? rc : curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
     rc = rc ? rc : curl_easy_setopt(e, CURLOPT_LOW_SPEED_LIMIT, LOW_SPEED_BYTES);

@@ -512,6 +512,28 @@ static void a_reply_flows_into_a_file(void **state)
     assert_int_equal(fclose(file), 0);
 }
 
+static void a_reply_that_was_compressed_unasked_is_unpacked(void **state)
+{
+    FILE *file = tmpfile();
+    char text[60] = {0};
+    struct world w;
+    (void)state;
+    set_up(
+        &w,
+        SCRIPT(
+            {CLOSE,
+             "HTTP/1.1 200 OK\r\nContent-Encoding: deflate\r\n"
+             "Content-Length: 25\r\n\r\n"
+             "\170\332\113\314\053\056\117\055\262\122\310\055\117\113\317\004\262\212\063\023\001\112\307\007\220"}));
+    struct http_req req = {.method = HTTP_GET, .url = w.url, .sink_fd = fileno(file)};
+    assert_int_equal(ask(&w, &req)->outcome, HTTP_REPLY);
+    assert_true(pread(fileno(file), text, sizeof(text) - 1, 0) > 0);
+    assert_string_equal(text, "answer: mwfgiwersia");
+    assert_true(peer_saw(&w.peer, "\r\nAccept-Encoding: identity\r\n"));
+    tear_down(&w);
+    assert_int_equal(fclose(file), 0);
+}
+
 static void an_error_does_not_flow_into_the_file(void **state)
 {
     FILE *file = tmpfile();
@@ -865,6 +887,7 @@ int main(void)
         cmocka_unit_test(a_reply_without_rate_limits_names_none),
         cmocka_unit_test(durations_are_read_as_headers_spell_them),
         cmocka_unit_test(a_reply_flows_into_a_file),
+        cmocka_unit_test(a_reply_that_was_compressed_unasked_is_unpacked),
         cmocka_unit_test(an_error_does_not_flow_into_the_file),
         cmocka_unit_test(a_full_disk_is_named),
         cmocka_unit_test(a_reply_above_the_cap_is_no_reply),
