@@ -2,11 +2,12 @@
 
 #include "core/log.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#define BAR_CELLS      24
+#define BAR_CELLS      20u
 #define LINE_MAX_BYTES ((size_t)1 << 10)
 #define WIDTH_UNKNOWN  80
 
@@ -92,7 +93,7 @@ static void add_time(struct buf *to, int64_t ms)
 
 static void add_bar(struct buf *to, const struct progress_view *v, unsigned cells)
 {
-    uint64_t full = v->jobs ? v->done * cells / v->jobs : 0;
+    uint64_t full = v->jobs ? MIN_OF(v->done, v->jobs) * cells / v->jobs : 0;
     buf_addc(to, '[');
     for (unsigned i = 0; i < cells; i++) {
         buf_addc(to, i < full ? '#' : '.');
@@ -107,35 +108,69 @@ static void add_left(struct buf *to, const struct progress_view *v)
     if (now == 0 || v->done >= v->jobs || v->elapsed_ms < 1000) {
         return;
     }
-    buf_adds(to, ", about ");
+    buf_adds(to, "about ");
     add_time(to, v->elapsed_ms / (int64_t)now * (int64_t)(v->jobs - v->done));
     buf_adds(to, " left");
 }
 
-int progress_text(const struct progress_view *v, unsigned cells, struct buf *ret)
+/* In the order in which they are said while there is room. */
+enum part {
+    PART_FAILED,
+    PART_BATCHES,
+    PART_PAID,
+    PART_POLL,
+    PART_WAITING,
+    PART_LEFT,
+    PARTS
+};
+
+/* Adds nothing where there is nothing to say. */
+static void add_part(struct buf *to, const struct progress_view *v, enum part part)
 {
     char spent[USD_TEXT_MAX];
-    if (cells) {
-        add_bar(ret, v, cells);
+    switch (part) {
+    case PART_FAILED:
+        if (v->failed) {
+            buf_addf(to, "%" PRIu64 " failed", v->failed);
+        }
+        return;
+    case PART_PAID: buf_addf(to, "%s paid", usd_show(v->spent, 4, spent)); return;
+    case PART_BATCHES:
+        if (v->batches) {
+            buf_addf(to, "%" PRIu64 " batch%s there", v->batches,
+                     v->batches == 1 ? "" : "es");
+        }
+        return;
+    case PART_POLL:
+        if (v->next_poll_ms >= 0) {
+            buf_adds(to, "next look in ");
+            add_time(to, v->next_poll_ms);
+        }
+        return;
+    case PART_WAITING:
+        if (v->waiting) {
+            buf_addf(to, "%" PRIu64 " waiting", v->waiting);
+        }
+        return;
+    case PART_LEFT: add_left(to, v); return;
+    case PARTS: return;
     }
-    buf_addf(ret, "%llu of %llu jobs done", (unsigned long long)v->done,
-             (unsigned long long)v->jobs);
-    if (v->failed) {
-        buf_addf(ret, ", %llu failed", (unsigned long long)v->failed);
+}
+
+int progress_text(const struct progress_view *v, unsigned width, struct buf *ret)
+{
+    if (width) {
+        add_bar(ret, v, MIN_OF(width / 5, BAR_CELLS));
     }
-    if (v->batches) {
-        buf_addf(ret, ", %llu batch%s at the provider", (unsigned long long)v->batches,
-                 v->batches == 1 ? "" : "es");
+    buf_addf(ret, "%" PRIu64 " of %" PRIu64 " jobs done", v->done, v->jobs);
+    for (enum part part = 0; part < PARTS && !ret->failed; part++) {
+        size_t before = ret->n;
+        buf_adds(ret, ", ");
+        add_part(ret, v, part);
+        if (ret->n == before + 2 || (width && ret->n >= width)) {
+            ret->n = before;
+        }
     }
-    if (v->next_poll_ms >= 0) {
-        buf_adds(ret, ", next look in ");
-        add_time(ret, v->next_poll_ms);
-    }
-    if (v->waiting) {
-        buf_addf(ret, ", %llu waiting", (unsigned long long)v->waiting);
-    }
-    buf_addf(ret, ", %s paid", usd_show(v->spent, 4, spent));
-    add_left(ret, v);
     return ret->failed ? -1 : 0;
 }
 
@@ -149,7 +184,7 @@ void progress_show(struct progress *p, int64_t now_ms, const struct progress_vie
     }
     _cleanup_(buf_fini) struct buf line;
     buf_init(&line, LINE_MAX_BYTES);
-    progress_text(v, p->bar ? BAR_CELLS : 0, &line);
+    progress_text(v, p->bar ? p->width : 0, &line);
     if (p->bar) {
         line.n = MIN_OF(line.n, p->width - 1);
         progress_clear(p);

@@ -49,7 +49,8 @@ void progress_show(struct progress *p, int64_t now_ms, const struct progress_vie
 /* Removes the bar: whoever prints next begins on an empty line. */
 void progress_clear(struct progress *p);
 
-/* One line without its end; `bar` puts a bar of `cells` in front. */
-int progress_text(const struct progress_view *v, unsigned cells, struct buf *ret);
+/* One line without its end. `width` 0: all there is to say; else a bar, and of the rest the
+ * first parts that fit on a terminal of that width. */
+int progress_text(const struct progress_view *v, unsigned width, struct buf *ret);
 
 #endif

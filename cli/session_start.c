@@ -167,9 +167,9 @@ static void session_on_submitted(void *ctx, const struct err *err)
     char subject[RUN_MAX + 8], text[64];
     s->submitted = true;
     infile_remove_copy(s->conf.file);
+    uint64_t jobs = run_jobs(submit_row(s->submit));
     snprintf(subject, sizeof(subject), "run '%s'", s->submitting.run);
-    snprintf(text, sizeof(text), "all its %" PRIu64 " jobs are queued",
-             run_jobs(submit_row(s->submit)));
+    snprintf(text, sizeof(text), "%" PRIu64 " job%s queued", jobs, jobs == 1 ? "" : "s");
     session_on_event(s, subject, text);
     progress_more(s->conf.progress, s->conf.file->label, s->refused);
     session_step(s);

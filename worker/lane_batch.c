@@ -1,6 +1,7 @@
 #include "worker/lane_batch.h"
 #include "worker/lane_batch_int.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -155,6 +156,9 @@ static void recover_on(struct lane_batch *l)
 {
     if (l->recovering && !unconfirmed(l)) {
         l->recovering = false;
+        for (const struct batch *b = l->first; b; b = b->next) {
+            lane_tell_state(l, b, "of an earlier command, goes on");
+        }
         l->conf.on_recovered(l->conf.ctx);
     }
 }
@@ -203,12 +207,28 @@ void lane_fail(struct lane_batch *l, const struct err *err)
 
 void lane_event(const struct lane_batch *l, const struct batch *b, const char *fmt, ...)
 {
-    char text[600];
+    char subject[BATCH_ID_BYTES + 8], text[600];
     va_list args;
     va_start(args, fmt);
     vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
-    l->conf.on_event(l->conf.ctx, b ? b->id : NULL, text);
+    snprintf(subject, sizeof(subject), "batch %s", b->id);
+    l->conf.on_event(l->conf.ctx, subject, text);
+}
+
+void lane_tell_state(const struct lane_batch *l, const struct batch *b, const char *words)
+{
+    uint64_t jobs = 0;
+    for (uint32_t i = 0; i < b->n; i++) {
+        jobs += b->calls[i] ? b->calls[i]->jobs_len : 0;
+    }
+    bool there = b->remote[0] && batch_rules[b->state].wait == BATCH_WAITS_END;
+    char calls[PROMPT_MODEL_MAX + 40] = "";
+    if (b->state == BATCH_JOURNALED) {
+        snprintf(calls, sizeof(calls), " in %u calls of '%s'", b->n, b->model);
+    }
+    lane_event(l, b, "%s, %" PRIu64 " jobs%s%s%s", words, jobs, calls,
+               there ? ", there " : "", there ? b->remote : "");
 }
 
 /* ---- what others tell and ask ---- */

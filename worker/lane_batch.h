@@ -64,8 +64,8 @@ struct lane_batch_conf {
     const char *dir; /* data folder; spool files live in dir/spool */
     void (*on_replan)(void *ctx, struct call *c); /* given back unexecuted */
     void (*on_recovered)(void *ctx);              /* all journal entries registered */
-    void (*on_event)(void *ctx, const char *batch,
-                     const char *text);                /* a line for the user */
+    void (*on_event)(void *ctx, const char *subject,
+                     const char *text); /* a line for people; subject "batch 01M7..." */
     void (*on_stop)(void *ctx, const struct err *err); /* account or journal says stop */
     void *ctx;
 };

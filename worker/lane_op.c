@@ -223,15 +223,19 @@ void lane_ask_again(struct lane_batch *l, struct batch *b, const struct http_res
 
 /* ---- commits ---- */
 
-/* What people want to know of a batch's way; what goes wrong is told where it does. */
+/* A batch's way in words, told as each state is committed; why a batch goes astray is told
+ * where it does, and seeing one again and again is no news. */
+static const char *const told[BATCH_STATES] = {
+    [BATCH_JOURNALED] = "recorded",
+    [BATCH_UPLOADED] = "uploaded",
+    [BATCH_SUBMITTED] = "submitted",
+    [BATCH_FETCHED] = "results fetched",
+};
+
 static void tell(const struct lane_batch *l, const struct batch *b)
 {
-    if (b->state == BATCH_JOURNALED && b->go == 1) {
-        lane_event(l, b, "%u calls of '%s'", b->n, b->model);
-    } else if (b->state == BATCH_SUBMITTED) {
-        lane_event(l, b, "submitted, the provider calls it '%s'", b->remote);
-    } else if (b->state == BATCH_FETCHED) {
-        lane_event(l, b, "results fetched");
+    if (told[b->state]) {
+        lane_tell_state(l, b, told[b->state]);
     }
 }
 
