@@ -2,7 +2,7 @@
 #include "cli/cli.h"
 #include "cli/endpoint.h"
 #include "core/clock.h"
-#include "core/log.h"
+#include "core/redact.h"
 #include "core/loop.h"
 
 #include <errno.h>
@@ -38,8 +38,8 @@ static void tell(struct doctor *d, enum finding f, const char *subject, const ch
     va_start(args, fmt);
     vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
-    buf_init(&safe, LOG_LINE_MAX);
-    log_redact(&safe, span_str(text));
+    buf_init(&safe, REDACT_LINE_MAX);
+    redact(&safe, span_str(text));
     d->warned += f == FINDING_WARN;
     d->failed += f == FINDING_FAIL;
     printf("%-5s %-12s %s\n", words[f], subject, safe.p ? safe.p : "");

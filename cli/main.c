@@ -1,7 +1,7 @@
 /* The program: what happens, in order, whatever the command is. */
 #include "cli/cli.h"
 #include "core/failpoint.h"
-#include "core/log.h"
+#include "core/redact.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -17,14 +17,14 @@ extern char **environ;
 static int report(const struct err *err, int rc)
 {
     _cleanup_(buf_fini) struct buf text;
-    buf_init(&text, LOG_LINE_MAX);
+    buf_init(&text, REDACT_LINE_MAX);
     if (err->msg[0]) {
-        log_redact(&text, span_str(err->msg));
+        redact(&text, span_str(err->msg));
         fprintf(stderr, "offpeak: %s\n", text.n ? text.p : "");
     }
     if (err->hint[0]) {
         buf_reset(&text);
-        log_redact(&text, span_str(err->hint));
+        redact(&text, span_str(err->hint));
         fprintf(stderr, "hint: %s\n", text.n ? text.p : "");
     }
     return -rc;

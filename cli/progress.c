@@ -1,6 +1,6 @@
 #include "cli/progress.h"
 
-#include "core/log.h"
+#include "core/redact.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -33,8 +33,8 @@ void progress_clear(struct progress *p)
 static void put(const struct buf *line)
 {
     _cleanup_(buf_fini) struct buf safe;
-    buf_init(&safe, LOG_LINE_MAX);
-    log_redact(&safe, buf_span(line));
+    buf_init(&safe, REDACT_LINE_MAX);
+    redact(&safe, buf_span(line));
     fwrite(safe.p ? safe.p : "", 1, safe.n, stderr);
 }
 

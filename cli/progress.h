@@ -3,7 +3,7 @@
  *
  * On a terminal: one line that is redrawn, with lines about state changes above it. Elsewhere: a
  * line per state change, and at most one every five minutes otherwise. Quiet: nothing.
- * progress_text is pure. All text passes log_redact.
+ * progress_text is pure. All text passes redact.
  */
 #ifndef OFFPEAK_CLI_PROGRESS_H
 #define OFFPEAK_CLI_PROGRESS_H
