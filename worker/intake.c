@@ -13,6 +13,7 @@ struct intake {
     struct loop_timer *again; /* more is waiting than one turn takes */
     struct repeats *repeats;
     uint64_t repeated;
+    uint32_t left[LANES];
     bool started, failed;
     bool dry;   /* the feed had nothing more when it was asked last */
     bool woken; /* and since then something may have come */
@@ -126,19 +127,20 @@ static int check_endpoint(struct intake *in, const struct release *r, struct err
     char table[QUEUE_NAME_MAX], key[QUEUE_KEY_MAX];
     struct queue_msg msg;
     struct run_row row = {.endpoint = ""};
+    const char *ours = r->lane == LANE_POOL ? in->conf.pool : in->conf.origin;
     table_runs(r->team, table);
     run_key(r->feature, r->run, key);
     int rc = queue_table_get(in->answers, table, span_str(key), &msg, err);
     if (rc > 0) {
         rc = run_row_decode(msg.value, &row, err);
     }
-    if (rc < 0 || !row.endpoint[0] || strcmp(row.endpoint, in->conf.origin) == 0) {
+    if (rc < 0 || !row.endpoint[0] || strcmp(row.endpoint, ours) == 0) {
         return rc < 0 ? rc : 0;
     }
     err_set(err, ERR_USAGE,
             "could not go on with run '%s': its jobs were let through for '%s', and the "
             "base URL is '%s' now",
-            r->run, row.endpoint, in->conf.origin);
+            r->run, row.endpoint, ours);
     err_hint(err, "set OPENAI_BASE_URL back to '%s' until they are answered",
              row.endpoint);
     return -(int)ERR_USAGE;
@@ -156,6 +158,10 @@ static int take_job(struct intake *in, uint64_t at, struct release *r, struct er
     }
     if (r->verdict != VERDICT_RUN) {
         return settle_verdict(in->conf.settle, at, r);
+    }
+    if (in->conf.without[r->lane]) {
+        in->left[r->lane]++;
+        return 0;
     }
     if (at < in->past_end && (rc = check_endpoint(in, r, err)) < 0) {
         return rc;
@@ -277,6 +283,11 @@ bool intake_idle(const struct intake *in)
 bool intake_dry(const struct intake *in)
 {
     return in->dry;
+}
+
+uint32_t intake_left(const struct intake *in, enum lane lane)
+{
+    return in->left[lane];
 }
 
 uint64_t intake_repeats(const struct intake *in)

@@ -32,7 +32,9 @@ struct intake_conf {
     struct plan *plan; /* takes the calls of lane batch ... */
     int (*on_direct)(void *ctx, struct call *c,
                      struct err *err); /* ... and this those of the others */
-    const char *origin;                /* the endpoint that is asked */
+    const char *origin;  /* the endpoint that is asked */
+    const char *pool;    /* ... in lane pool */
+    bool without[LANES]; /* nobody here makes calls in that lane: its jobs are left */
     void (*on_failed)(void *ctx, const struct err *err); /* the process must stop */
     void *ctx;
 };
@@ -45,6 +47,7 @@ bool intake_dry(const struct intake *in);
 /* ... and nothing can have come since. */
 bool intake_idle(const struct intake *in); /* started, and the feed had nothing more */
 uint64_t intake_repeats(const struct intake *in);
+uint32_t intake_left(const struct intake *in, enum lane lane);
 struct intake *intake_destroy(struct intake *in);
 
 #endif

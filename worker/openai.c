@@ -336,8 +336,7 @@ static enum step by_status(const struct http_resp *resp, struct remote *r,
     return is_quota(code) ? stop_for_quota(why, err) : STEP_REJECT;
 }
 
-/* The verdict of anything but a 2xx reply; STEP_DONE: it is one. */
-static enum step failed(const struct http_resp *resp, struct remote *r, struct err *err)
+enum step openai_verdict(const struct http_resp *resp, struct remote *r, struct err *err)
 {
     switch (resp->outcome) {
     case HTTP_UNSENT: err_set(err, ERR_TEMP, "%s", resp->why); return STEP_RETRY;
@@ -388,7 +387,7 @@ static enum step feed_object(enum ask ask, const json_t *o, struct remote *r,
 static enum step openai_feed(enum ask ask, const struct http_resp *resp,
                              struct remote *ret, struct err *err)
 {
-    enum step step = failed(resp, ret, err);
+    enum step step = openai_verdict(resp, ret, err);
     if (step != STEP_DONE || ask == ASK_CONTENT) {
         return step;
     }
@@ -426,7 +425,7 @@ static enum step openai_feed_list(const struct http_resp *resp, struct remote_pa
                                   struct err *err)
 {
     struct remote none = {0};
-    enum step step = failed(resp, &none, err);
+    enum step step = openai_verdict(resp, &none, err);
     if (step != STEP_DONE) {
         return step;
     }
@@ -461,4 +460,6 @@ const struct provider provider_openai = {
     .feed = openai_feed,
     .feed_list = openai_feed_list,
     .decode = openai_line_decode,
+    .call = openai_call,
+    .reply = openai_reply,
 };

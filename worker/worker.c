@@ -20,7 +20,9 @@ struct worker {
     struct call_table *calls;
     struct settle *settle;
     struct plan *plan;
-    struct lane_batch *lane;
+    struct lane_batch *lane; /* NULL without a key */
+    struct direct_conf direct_conf[LANES];
+    struct lane_direct *direct[LANES]; /* NULL: this process makes no calls in it */
     struct intake *intake;
     struct tidy *tidy;
     bool recovered, stopped;
@@ -48,14 +50,32 @@ static void on_event(void *ctx, const char *batch, const char *text)
 static void on_room(void *ctx)
 {
     struct worker *w = ctx;
-    lane_batch_on_settle_room(w->lane);
+    if (w->lane) {
+        lane_batch_on_settle_room(w->lane);
+    }
+    for (int i = 0; i < LANES; i++) {
+        if (w->direct[i]) {
+            lane_direct_on_settle_room(w->direct[i]);
+        }
+    }
     intake_wake(w->intake);
 }
 
 static void on_committed(void *ctx, struct call *c)
 {
     struct worker *w = ctx;
-    lane_batch_on_committed(w->lane, c);
+    if (c->lane == LANE_BATCH) {
+        lane_batch_on_committed(w->lane, c);
+    } else {
+        lane_direct_on_committed(w->direct[c->lane], c);
+    }
+}
+
+/* A call of a lane in which calls are made one by one. */
+static int on_direct(void *ctx, struct call *c, struct err *err)
+{
+    struct worker *w = ctx;
+    return lane_direct_add(w->direct[c->lane], c, err);
 }
 
 /* From settle (a joiner on its own) and from the lane (not executed): planned again. */
@@ -65,7 +85,8 @@ static void on_replan(void *ctx, struct call *c)
     struct err err = {0};
     c->state = CALL_PLANNED;
     c->batch = NULL;
-    if (plan_add(w->plan, c, &err) < 0) {
+    int rc = c->lane == LANE_BATCH ? plan_add(w->plan, c, &err) : on_direct(w, c, &err);
+    if (rc < 0) {
         on_stop(w, &err);
     } else if (intake_dry(w->intake)) {
         plan_hurry(w->plan);
@@ -83,6 +104,11 @@ static void on_recovered(void *ctx)
     struct worker *w = ctx;
     struct err err = {0};
     w->recovered = true;
+    for (int i = 0; i < LANES; i++) {
+        if (w->direct[i]) {
+            lane_direct_start(w->direct[i]);
+        }
+    }
     if (intake_start(w->intake, &err) < 0) {
         on_stop(w, &err);
     }
@@ -92,7 +118,19 @@ static void on_tidied(void *ctx)
 {
     struct worker *w = ctx;
     struct err err = {0};
-    if (!w->stopped && lane_batch_recover(w->lane, &err) < 0) {
+    int rc = 0;
+    if (w->stopped) {
+        return;
+    }
+    for (int i = 0; i < LANES && rc >= 0; i++) {
+        rc = w->direct[i] ? lane_direct_recover(w->direct[i], &err) : 0;
+    }
+    if (rc >= 0 && w->lane) {
+        rc = lane_batch_recover(w->lane, &err);
+    } else if (rc >= 0) {
+        on_recovered(w);
+    }
+    if (rc < 0) {
         on_stop(w, &err);
     }
 }
@@ -115,6 +153,8 @@ static int make_settle(struct worker *w, struct err *err)
         .prices = w->conf.prices,
         .provider = PROVIDER,
         .account = w->account.fingerprint,
+        .pool_prices = w->conf.pool.prices,
+        .pool_account = w->conf.pool.endpoint,
         .cache_ttl_ms = w->conf.settings->cache_ttl_ms,
         .on_room = on_room,
         .on_committed = on_committed,
@@ -130,9 +170,7 @@ static int make_plan(struct worker *w, struct err *err)
     const struct batch_conf *batch = &w->conf.settings->batch;
     const struct plan_conf conf = {
         .loop = w->conf.loop,
-        .limits = {.requests = (uint64_t)batch->max_requests,
-                   .bytes = (uint64_t)batch->max_bytes,
-                   .tokens = (uint64_t)batch->max_tokens},
+        .limits = lane_batch_limits(batch, &provider_openai),
         .linger_ms = batch->linger_ms,
         .submit = on_sealed,
         .on_failed = on_stop,
@@ -141,8 +179,60 @@ static int make_plan(struct worker *w, struct err *err)
     return plan_create(&w->plan, &conf, err);
 }
 
+static int make_direct(struct worker *w, enum lane lane,
+                       const struct lane_direct_conf *of, struct err *err)
+{
+    struct lane_direct_conf conf = *of;
+    w->direct_conf[lane].give_up_ms = w->conf.settings->batch.give_up_ms;
+    conf.loop = w->conf.loop;
+    conf.queue = w->conf.queue;
+    conf.feed = w->feed;
+    conf.http = w->conf.http;
+    conf.calls = w->calls;
+    conf.settle = w->settle;
+    conf.provider = &provider_openai;
+    conf.lane = lane;
+    conf.direct = &w->direct_conf[lane];
+    conf.on_event = on_event;
+    conf.on_stop = on_stop;
+    conf.ctx = w;
+    return lane_direct_create(&w->direct[lane], &conf, err);
+}
+
+static int make_sync(struct worker *w, struct err *err)
+{
+    const char *const url = w->account.base_url;
+    const struct lane_direct_conf conf = {
+        .account = w->account.fingerprint,
+        .origin = w->account.origin,
+        .servers = &url,
+        .servers_n = 1,
+        .key = w->conf.key,
+    };
+    w->direct_conf[LANE_SYNC] = w->conf.settings->sync;
+    w->direct_conf[LANE_SYNC].adapts = true;
+    return w->conf.key ? make_direct(w, LANE_SYNC, &conf, err) : 0;
+}
+
+static int make_pool(struct worker *w, struct err *err)
+{
+    const struct worker_pool *pool = &w->conf.pool;
+    const struct lane_direct_conf conf = {
+        .account = pool->endpoint,
+        .origin = pool->endpoint,
+        .servers = pool->servers,
+        .servers_n = pool->servers_n,
+        .key = pool->key,
+    };
+    w->direct_conf[LANE_POOL] = w->conf.settings->pool;
+    return pool->servers_n ? make_direct(w, LANE_POOL, &conf, err) : 0;
+}
+
 static int make_lane(struct worker *w, struct err *err)
 {
+    if (!w->conf.key) {
+        return 0;
+    }
     const struct lane_batch_conf conf = {
         .loop = w->conf.loop,
         .queue = w->conf.queue,
@@ -172,7 +262,12 @@ static int make_intake(struct worker *w, struct err *err)
         .calls = w->calls,
         .settle = w->settle,
         .plan = w->plan,
+        .on_direct = on_direct,
         .origin = w->account.origin,
+        .pool = w->conf.pool.endpoint,
+        .without = {[LANE_BATCH] = !w->lane,
+                    [LANE_SYNC] = !w->direct[LANE_SYNC],
+                    [LANE_POOL] = !w->direct[LANE_POOL]},
         .on_failed = on_stop,
         .ctx = w,
     };
@@ -205,7 +300,8 @@ static int make_feed(struct worker *w, struct err *err)
 
 static int make_account(struct worker *w, struct err *err)
 {
-    return account_init(&w->account, w->conf.base_url, w->conf.key, err);
+    return w->conf.key ? account_init(&w->account, w->conf.base_url, w->conf.key, err)
+                       : 0;
 }
 
 static int make_calls(struct worker *w, struct err *err)
@@ -216,8 +312,8 @@ static int make_calls(struct worker *w, struct err *err)
 int worker_create(struct worker **ret, const struct worker_conf *conf, struct err *err)
 {
     static int (*const make[])(struct worker *, struct err *) = {
-        make_account, make_feed, make_calls,  make_settle,
-        make_plan,    make_lane, make_intake, make_tidy,
+        make_account, make_feed, make_calls, make_settle, make_plan,
+        make_lane,    make_sync, make_pool,  make_intake, make_tidy,
     };
     struct worker *w = calloc(1, sizeof(*w));
     int rc = 0;
@@ -248,6 +344,17 @@ int worker_start(struct worker *w, struct err *err)
 
 /* ---- what others may know ---- */
 
+static void add_direct(struct worker_status *s, struct direct_status *to,
+                       const struct lane_direct *l)
+{
+    lane_direct_status(l, to);
+    if (to->account_stop && !s->lane.account_stop) {
+        s->lane.account_stop = to->account_stop;
+        s->lane.account_stop_hint = to->account_stop_hint;
+        s->lane.account_stop_code = to->account_stop_code;
+    }
+}
+
 void worker_status(const struct worker *w, struct worker_status *ret)
 {
     struct settle_counts n;
@@ -263,9 +370,18 @@ void worker_status(const struct worker *w, struct worker_status *ret)
         .cancelled = n.cancelled,
         .repeats = intake_repeats(w->intake),
         .idle = w->recovered && intake_idle(w->intake) && settle_idle(w->settle) &&
-                plan_empty(w->plan) && lane_batch_idle(w->lane),
+                plan_empty(w->plan) && (!w->lane || lane_batch_idle(w->lane)),
     };
-    lane_batch_status(w->lane, &ret->lane);
+    if (w->lane) {
+        lane_batch_status(w->lane, &ret->lane);
+    }
+    for (int i = 0; i < LANES; i++) {
+        ret->left[i] = intake_left(w->intake, (enum lane)i);
+        if (w->direct[i]) {
+            ret->idle = ret->idle && lane_direct_idle(w->direct[i]);
+            add_direct(ret, i == LANE_SYNC ? &ret->sync : &ret->pool, w->direct[i]);
+        }
+    }
 }
 
 int worker_account_fingerprint(const char *base_url, const struct secret *key,
@@ -285,6 +401,12 @@ struct worker *worker_destroy(struct worker *w)
         queue_unwatch(w->conf.queue, on_queue, w);
         tidy_destroy(w->tidy);
         intake_destroy(w->intake);
+        for (int i = 0; i < LANES; i++) {
+            if (w->direct[i]) {
+                lane_direct_stop(w->direct[i]);
+            }
+            lane_direct_destroy(w->direct[i]);
+        }
         lane_batch_destroy(w->lane);
         plan_destroy(w->plan);
         settle_destroy(w->settle);

@@ -12,25 +12,37 @@
 #include "core/err.h"
 #include "core/prompt.h"
 #include "worker/lane_batch.h"
+#include "worker/lane_direct.h"
 
 struct worker;
 struct secret;
 
-/* Rows cache.ttl, cache.max_bytes, results.keep, retain, batch.*, http.* */
+/* Rows sync.*, pool.concurrency, cache.ttl, cache.max_bytes, results.keep, retain, batch.*, http.* */
 struct worker_settings {
     struct batch_conf batch;
+    struct direct_conf sync, pool;
     int64_t cache_ttl_ms, cache_max_bytes, results_keep_ms, retain_ms;
 };
 extern const struct config_row worker_config_rows[];
 extern const size_t worker_config_rows_len;
+
+/* Servers of one's own, all of one kind: any of them may answer any call of the lane. */
+struct worker_pool {
+    const char *endpoint; /* "pool:default": in cache keys, and the account in records */
+    const char *const *servers; /* base URLs without a slash at the end */
+    unsigned servers_n;         /* 0: this process makes no calls in the lane */
+    const struct secret *key;   /* for all of them, or NULL */
+    const struct price_book *prices;
+};
 
 struct worker_conf {
     struct queue *queue;
     struct loop *loop;
     struct http *http;
     const struct price_book *prices;
-    const char *base_url; /* "https://api.openai.com/v1" */
-    const struct secret *key;
+    const char *base_url;     /* "https://api.openai.com/v1" */
+    const struct secret *key; /* NULL: this process makes no calls to a provider */
+    struct worker_pool pool;
     const struct worker_settings *settings;
     const char *dir;
     void (*on_event)(void *ctx, const char *subject,
@@ -42,12 +54,15 @@ struct worker_conf {
 };
 
 struct worker_status {
-    struct lane_status lane;
+    struct lane_status
+        lane; /* the batch lane's; of a stopped account, whichever lane's */
+    struct direct_status sync, pool;
     uint32_t calls, jobs; /* in flight */
     uint64_t hits, joined, paid, failed, rejected,
-        cancelled;    /* jobs settled since the start */
-    uint64_t repeats; /* records seen before: acknowledged, no job */
-    bool idle;        /* nothing unsettled anywhere in the worker */
+        cancelled;        /* jobs settled since the start */
+    uint32_t left[LANES]; /* records of lanes this process makes no calls in: not taken */
+    uint64_t repeats;     /* records seen before: acknowledged, no job */
+    bool idle;            /* nothing unsettled anywhere in the worker */
 };
 
 int worker_create(struct worker **ret, const struct worker_conf *conf, struct err *err);

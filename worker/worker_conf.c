@@ -1,6 +1,8 @@
 /* The worker's options: defaults and limits stand here and nowhere else. */
 #include "worker/worker.h"
 
+#include "worker/pace.h"
+
 #define DURATION(key_, field_, deflt_, help_)                                  \
     {                                                                          \
         .key = (key_), .type = CONFIG_DURATION,                                \
@@ -45,6 +47,24 @@ const struct config_row worker_config_rows[] = {
      .help = "times a call is sent when the provider refuses it for load"},
     DURATION("http.give_up", batch.give_up_ms, "10m",
              "how long the provider may be unreachable before the run ends"),
+    {.key = "sync.concurrency",
+     .type = CONFIG_INT,
+     .offset = offsetof(struct worker_settings, sync.concurrency),
+     .deflt = "64",
+     .min = 1,
+     .max = PACE_MAX,
+     .help = "calls to the provider at a time, at most; how many it takes is found out"},
+    DURATION("sync.timeout", sync.timeout_ms, "10m",
+             "how long a call may take before its answer counts as lost"),
+    {.key = "pool.concurrency",
+     .type = CONFIG_INT,
+     .offset = offsetof(struct worker_settings, pool.concurrency),
+     .deflt = "8",
+     .min = 1,
+     .max = PACE_MAX,
+     .help = "calls one server of the pool works on at a time"},
+    DURATION("pool.timeout", pool.timeout_ms, "10m",
+             "how long a call may take before its answer counts as lost"),
     DURATION("cache.ttl", cache_ttl_ms, "30d", "how long an answer may be reused"),
     {.key = "cache.max_bytes",
      .type = CONFIG_BYTES,

@@ -1,0 +1,161 @@
+/* What may leave leaves: the first byte of a call, and the way its reply finds back. */
+#include "worker/direct.h"
+
+#include "core/secret.h"
+
+#include <stdlib.h>
+
+#define AGAIN_MS 50 /* the process has no room for more requests */
+
+struct direct_flight {
+    struct direct_flight *next, *prev;
+    struct lane_direct *lane; /* NULL: it is gone */
+    struct direct_call *call;
+};
+
+static struct lane_direct *land(struct direct_flight *f)
+{
+    struct lane_direct *l = f->lane;
+    if (l) {
+        *(f->prev ? &f->prev->next : &l->flights) = f->next;
+        if (f->next) {
+            f->next->prev = f->prev;
+        }
+        l->servers[f->call->server].under_way--;
+    }
+    free(f);
+    return l;
+}
+
+static void on_reply(void *ctx, const struct http_resp *resp)
+{
+    struct direct_flight *f = ctx;
+    struct direct_call *d = f->call;
+    struct lane_direct *l = land(f);
+    if (l && !l->failed) {
+        FAILPOINT("direct.reply");
+        direct_heard(l, d, resp);
+        direct_kick(l);
+    }
+}
+
+static struct direct_flight *take_off(struct lane_direct *l, struct direct_call *d)
+{
+    struct direct_flight *f = calloc(1, sizeof(*f));
+    if (f) {
+        *f = (struct direct_flight){.next = l->flights, .lane = l, .call = d};
+        if (f->next) {
+            f->next->prev = f;
+        }
+        l->flights = f;
+        l->servers[d->server].under_way++;
+    }
+    return f;
+}
+
+void direct_abandon_flights(struct lane_direct *l)
+{
+    for (struct direct_flight *f = l->flights; f; f = f->next) {
+        f->lane = NULL;
+    }
+    l->flights = NULL;
+}
+
+/* The request of a call, its body lying in the record of its leader. */
+static int build(struct lane_direct *l, const struct direct_call *d,
+                 struct provider_request *ret, struct err *err)
+{
+    const struct queue_at at = {.topic = TOPIC_READY, .offset = d->at};
+    struct queue_msg msg;
+    struct release r;
+    int rc = queue_fetch(l->cursor, &at, &msg, err);
+    if (rc < 0) {
+        return rc;
+    }
+    if (rc == 0 || release_decode(msg.headers, &r) < 0 || r.body_at > msg.value.n ||
+        r.body_len > msg.value.n - r.body_at) {
+        return err_set(err, ERR_VERSION, "could not read record %llu of '%s'",
+                       (unsigned long long)d->at, TOPIC_READY);
+    }
+    const struct provider_call call = {
+        .base_url = l->servers[d->server].base_url,
+        .path = r.path,
+        .body = span_of(msg.value.p + r.body_at, r.body_len)};
+    rc = l->conf.provider->call(&call, ret, err);
+    ret->http.bearer = l->conf.key ? secret_text(l->conf.key) : NULL;
+    ret->http.timeout_ms = l->conf.direct->timeout_ms;
+    return rc;
+}
+
+/* False: it did not leave, and waits or the lane has failed. */
+static bool send_one(struct lane_direct *l, struct direct_call *d)
+{
+    struct err err = {0};
+    struct direct_server *s = &l->servers[d->server];
+    int64_t now_ms = loop_now_ms(l->conf.loop);
+    _cleanup_(provider_request_fini) struct provider_request r;
+    provider_request_init(&r);
+    int rc = build(l, d, &r, &err);
+    struct direct_flight *f = rc < 0 ? NULL : take_off(l, d);
+    if (rc >= 0 && !f) {
+        rc = err_set(&err, ERR_FAIL, "could not send a call: out of memory");
+    }
+    rc = rc < 0 ? rc : http_send(l->conf.http, &r.http, on_reply, f, &err);
+    if (rc < 0) {
+        if (f) {
+            land(f);
+        }
+        if (err.retry == RETRY_LATER) {
+            direct_queue_add(&l->again, d);
+        } else {
+            direct_fail(l, &err);
+        }
+        return false;
+    }
+    d->state = DIRECT_UNDER_WAY;
+    d->ticket = pace_sent(&s->pace, now_ms);
+    health_sent(&s->health, now_ms);
+    l->sent++;
+    FAILPOINT("direct.sent");
+    return true;
+}
+
+static bool nothing_under_way(const struct lane_direct *l)
+{
+    return l->flights == NULL;
+}
+
+/* 0: one may leave; else when to ask again, INT64_MAX unknown. */
+static int64_t may_leave(struct lane_direct *l, struct direct_server *s, int64_t now_ms)
+{
+    if (l->failed || !settle_room(l->conf.settle) || !direct_is_up(l, s) ||
+        (l->again.n == 0 && s->ready.n == 0)) {
+        return INT64_MAX;
+    }
+    if (l->stop[0] && now_ms < l->stop_until_ms) {
+        return l->stop_until_ms;
+    }
+    if (l->stop[0] && !nothing_under_way(l)) {
+        return INT64_MAX;
+    }
+    return pace_when(&s->pace, s->under_way, now_ms);
+}
+
+int64_t direct_send(struct lane_direct *l)
+{
+    int64_t now_ms = loop_now_ms(l->conf.loop), next_ms = INT64_MAX;
+    for (unsigned i = 0; i < l->conf.servers_n; i++) {
+        struct direct_server *s = &l->servers[i];
+        int64_t when_ms;
+        while ((when_ms = may_leave(l, s, now_ms)) == 0) {
+            struct direct_call *d = direct_queue_pop(l->again.n ? &l->again : &s->ready);
+            d->server = i;
+            if (!send_one(l, d)) {
+                when_ms = now_ms + AGAIN_MS;
+                break;
+            }
+        }
+        next_ms = MIN_OF(next_ms, when_ms);
+    }
+    return next_ms;
+}

@@ -1,0 +1,344 @@
+/* Slices of calls and their rows in the journal: no call leaves before its slice stands there. */
+#include "worker/direct.h"
+
+#include "worker/journal.h"
+#include <stdlib.h>
+#include <sys/random.h>
+
+#define CLOSED_MAX 8 /* slices whose rows wait for a commit that takes them along */
+#define AHEAD_MS   100
+
+struct direct_commit {
+    struct direct_commit *next, *prev;
+    struct lane_direct *lane; /* NULL: it is gone */
+    struct direct_slice *slice;
+};
+
+/* ---- a slice ---- */
+
+struct direct_slice *direct_slice_new(struct lane_direct *l, uint32_t try_n)
+{
+    uint8_t random[BATCH_RANDOM_BYTES];
+    struct err err;
+    struct direct_slice *s =
+        calloc(1, sizeof(*s) + DIRECT_SLICE_MAX * sizeof(struct direct_call));
+    if (!s || getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random)) {
+        free(s);
+        err_set(&err, ERR_FAIL, "could not journal calls: out of memory");
+        direct_fail(l, &err);
+        return NULL;
+    }
+    batch_id_format(loop_wall_ms(l->conf.loop), random, s->id);
+    s->try_n = try_n;
+    return s;
+}
+
+void direct_slice_add(struct lane_direct *l, struct direct_slice *s, struct call *c,
+                      unsigned server)
+{
+    assert(s->n < DIRECT_SLICE_MAX);
+    struct direct_call *d = &s->calls[s->n++];
+    *d = (struct direct_call){.slice = s, .call = c, .at = c->jobs->at, .server = server};
+    s->open++;
+    c->state = CALL_DIRECT;
+    c->direct = d;
+    l->servers[server].writing++;
+}
+
+void direct_slice_free(struct direct_slice *s)
+{
+    if (s) {
+        for (uint32_t i = 0; i < s->n; i++) {
+            free(s->calls[i].why);
+        }
+        free(s);
+    }
+}
+
+/* ---- commits ---- */
+
+int direct_begin(struct lane_direct *l, struct queue_tx **ret)
+{
+    struct err err;
+    if (queue_begin(l->conf.queue, ret) < 0) {
+        err_set(&err, ERR_FAIL, "could not write the journal of lane '%s': out of memory",
+                lane_name(l->conf.lane));
+        direct_fail(l, &err);
+        return -1;
+    }
+    return 0;
+}
+
+static int delete_closed(struct lane_direct *l, struct queue_tx *tx, struct err *err)
+{
+    int rc = 0;
+    while (l->closed && rc >= 0 && !queue_tx_full(tx, 0)) {
+        struct direct_rows *rows = l->closed;
+        rc = journal_delete_entry(tx, rows->id, rows->n, err);
+        l->closed = rows->next;
+        l->closed_n--;
+        free(rows);
+    }
+    return rc;
+}
+
+static int put_rows(struct lane_direct *l, const struct direct_slice *s,
+                    struct queue_tx *tx, struct err *err)
+{
+    uint64_t at[DIRECT_SLICE_MAX];
+    _cleanup_(buf_fini) struct buf json;
+    buf_init(&json, JOURNAL_ROW_MAX);
+    for (uint32_t i = 0; i < s->n; i++) {
+        at[i] = s->calls[i].at;
+    }
+    if (direct_row_encode(l, s, s->n, &json) < 0) {
+        return err_set(err, ERR_FAIL, "could not write the journal of slice '%s'", s->id);
+    }
+    int rc = journal_put_entry(tx, s->id, buf_span(&json), err);
+    return rc < 0 ? rc : journal_put_ats(tx, s->id, at, s->n, err);
+}
+
+static void on_commit(void *ctx, uint64_t commit, const struct err *err)
+{
+    struct direct_commit *op = ctx;
+    struct lane_direct *l = op->lane;
+    struct direct_slice *s = op->slice;
+    (void)commit;
+    if (l) {
+        *(op->prev ? &op->prev->next : &l->commits) = op->next;
+        if (op->next) {
+            op->next->prev = op->prev;
+        }
+    }
+    free(op);
+    if (!l) {
+        return;
+    }
+    if (err) {
+        direct_fail(l, err);
+        return;
+    }
+    FAILPOINT("direct.journaled");
+    for (uint32_t i = 0; s && i < s->n; i++) {
+        struct direct_call *d = &s->calls[i];
+        struct direct_server *server = &l->servers[d->server];
+        d->state = DIRECT_READY;
+        server->writing--;
+        direct_queue_add(s->try_n > 1 ? &l->again : &server->ready, d);
+    }
+    direct_kick(l);
+}
+
+/* Takes tx in any case; s enters the lane's list. */
+static void commit(struct lane_direct *l, struct queue_tx *tx, struct direct_slice *s)
+{
+    struct direct_commit *op = calloc(1, sizeof(*op));
+    if (s) {
+        s->next = l->slices;
+        if (s->next) {
+            s->next->prev = s;
+        }
+        l->slices = s;
+    }
+    if (!op) {
+        struct err err;
+        queue_tx_drop(tx);
+        err_set(&err, ERR_FAIL, "could not journal calls: out of memory");
+        direct_fail(l, &err);
+        return;
+    }
+    *op = (struct direct_commit){.next = l->commits, .lane = l, .slice = s};
+    if (op->next) {
+        op->next->prev = op;
+    }
+    l->commits = op;
+    FAILPOINT("direct.before_commit");
+    queue_commit(tx, on_commit, op);
+}
+
+void direct_write(struct lane_direct *l, struct direct_slice *s, struct queue_tx *tx)
+{
+    struct err err = {0};
+    int rc = s ? put_rows(l, s, tx, &err) : 0;
+    if (rc >= 0) {
+        rc = delete_closed(l, tx, &err);
+    }
+    if (rc < 0) {
+        direct_slice_free(s);
+        queue_tx_drop(tx);
+        direct_fail(l, &err);
+        return;
+    }
+    commit(l, tx, s);
+}
+
+/* ---- what free slots will want next ---- */
+
+/* So many as will leave while a commit is on its way: what is ready when the process dies counts
+ * as in doubt although it never left. */
+static uint32_t ahead_of(const struct direct_server *s)
+{
+    int64_t ahead = pace_ahead(&s->pace), usual_ms = s->health.usual_ms;
+    if (usual_ms > AHEAD_MS) {
+        ahead = MIN_OF(ahead, s->pace.slots * AHEAD_MS / usual_ms + 1);
+    }
+    return (uint32_t)ahead;
+}
+
+static uint32_t stock_of(const struct direct_server *s)
+{
+    return s->ready.n + s->writing;
+}
+
+/* One for each server that wants one; false when no call was left for any. */
+static bool pull_round(struct lane_direct *l, const bool *wants, struct direct_slice *s)
+{
+    bool more = false;
+    for (unsigned i = 0; i < l->conf.servers_n && s->n < DIRECT_SLICE_MAX; i++) {
+        struct call *c = NULL;
+        if (wants[i] && stock_of(&l->servers[i]) < ahead_of(&l->servers[i])) {
+            c = pool_next(l->pool, i);
+        }
+        if (c) {
+            direct_slice_add(l, s, c, i);
+            more = true;
+        }
+    }
+    return more;
+}
+
+void direct_journal(struct lane_direct *l)
+{
+    bool wants[POOL_SERVERS_MAX] = {false}, any = false;
+    struct queue_tx *tx;
+    for (unsigned i = 0; i < l->conf.servers_n; i++) {
+        const struct direct_server *s = &l->servers[i];
+        wants[i] = direct_is_up(l, s) && stock_of(s) * 2 <= ahead_of(s);
+        any = any || wants[i];
+    }
+    while (any && !l->stop[0] && !l->failed && l->again.n == 0 &&
+           pool_waiting(l->pool) > 0 && settle_room(l->conf.settle)) {
+        struct direct_slice *s = direct_slice_new(l, 1);
+        while (s && pull_round(l, wants, s)) {
+        }
+        any = s && s->n == DIRECT_SLICE_MAX;
+        if (s && s->n > 0 && direct_begin(l, &tx) == 0) {
+            direct_write(l, s, tx);
+        } else {
+            direct_slice_free(s);
+        }
+    }
+}
+
+/* ---- lost: booked first, then made again ---- */
+
+/* Those that are at the same try as the first; the others wait for the next turn. */
+static int book_some(struct lane_direct *l, struct direct_slice *s, struct queue_tx *tx)
+{
+    for (uint32_t n = l->lost.n; n > 0; n--) {
+        struct direct_call *d = direct_queue_pop(&l->lost);
+        struct call *c = d->call;
+        if (s->n == DIRECT_SLICE_MAX || c->try_n + 1u != s->try_n) {
+            direct_queue_add(&l->lost, d);
+            continue;
+        }
+        if (settle_put_doubt(l->conf.settle, tx, c, d->why ? d->why : "", NULL) < 0) {
+            l->failed = true; /* settle has told why */
+            return -1;
+        }
+        c->try_n++;
+        direct_slice_add(l, s, c, d->server);
+        direct_end(l, d);
+    }
+    return 0;
+}
+
+void direct_book(struct lane_direct *l)
+{
+    struct queue_tx *tx;
+    while (l->lost.n > 0 && !l->failed) {
+        struct direct_slice *s = direct_slice_new(l, l->lost.first->call->try_n + 1u);
+        if (!s || direct_begin(l, &tx) < 0) {
+            direct_slice_free(s);
+            return;
+        }
+        if (book_some(l, s, tx) < 0) {
+            queue_tx_drop(tx);
+            direct_slice_free(s);
+            return;
+        }
+        FAILPOINT("direct.book");
+        direct_write(l, s, tx);
+    }
+}
+
+/* ---- rows that have become void ---- */
+
+void direct_sweep(struct lane_direct *l)
+{
+    struct queue_tx *tx;
+    bool soon = pool_waiting(l->pool) > 0 && l->closed_n < CLOSED_MAX;
+    if (l->closed && !l->commits && !soon && !l->failed && direct_begin(l, &tx) == 0) {
+        direct_write(l, NULL, tx);
+    }
+}
+
+void direct_abandon_commits(struct lane_direct *l)
+{
+    for (struct direct_commit *op = l->commits; op; op = op->next) {
+        op->lane = NULL;
+    }
+    l->commits = NULL;
+}
+
+/* Of a slice only what may have been executed stays. */
+static int keep_doubtful(struct lane_direct *l, const struct direct_slice *s,
+                         struct queue_tx *tx, struct err *err)
+{
+    uint64_t at[DIRECT_SLICE_MAX];
+    uint32_t n = 0;
+    _cleanup_(buf_fini) struct buf json;
+    buf_init(&json, JOURNAL_ROW_MAX);
+    for (uint32_t i = 0; i < s->n; i++) {
+        enum direct_state state = s->calls[i].state;
+        if (state == DIRECT_UNDER_WAY || state == DIRECT_LOST ||
+            state == DIRECT_SETTLING) {
+            at[n++] = s->calls[i].at;
+        }
+    }
+    if (n == 0) {
+        return journal_delete_entry(tx, s->id, s->n, err);
+    }
+    if (direct_row_encode(l, s, n, &json) < 0) {
+        return err_set(err, ERR_FAIL, "could not write the journal of slice '%s'", s->id);
+    }
+    int rc = journal_put_entry(tx, s->id, buf_span(&json), err);
+    return rc < 0 ? rc : journal_put_ats(tx, s->id, at, n, err);
+}
+
+static void on_stopped(void *ctx, uint64_t number, const struct err *err)
+{
+    (void)ctx;
+    (void)number;
+    (void)err; /* what still stands there counts as in doubt: nothing is lost */
+}
+
+void lane_direct_stop(struct lane_direct *l)
+{
+    struct err err = {0};
+    struct queue_tx *tx;
+    if (l->failed || !l->started || (!l->slices && !l->closed) ||
+        direct_begin(l, &tx) < 0) {
+        return;
+    }
+    int rc = delete_closed(l, tx, &err);
+    for (const struct direct_slice *s = l->slices; s && rc >= 0; s = s->next) {
+        rc = queue_tx_full(tx, 0) ? 0 : keep_doubtful(l, s, tx, &err);
+    }
+    l->failed = true; /* nothing leaves after this */
+    if (rc < 0) {
+        queue_tx_drop(tx);
+        return;
+    }
+    queue_commit(tx, on_stopped, NULL);
+}
