@@ -48,6 +48,16 @@ struct lane_batch *lane_batch_destroy(struct lane_batch *l)
     return NULL;
 }
 
+struct plan_limits lane_batch_limits(const struct batch_conf *conf,
+                                     const struct provider *provider)
+{
+    uint64_t calls_max = MIN_OF(provider->batch_calls_max, (uint64_t)BATCH_CALLS_MAX);
+    return (struct plan_limits){
+        .requests = MIN_OF((uint64_t)conf->max_requests, calls_max),
+        .bytes = MIN_OF((uint64_t)conf->max_bytes, provider->batch_bytes_max),
+        .tokens = (uint64_t)conf->max_tokens};
+}
+
 void lane_link(struct lane_batch *l, struct batch *b)
 {
     b->prev = l->last;

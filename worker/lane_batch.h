@@ -15,6 +15,7 @@
 
 #include "core/err.h"
 #include "worker/call.h"
+#include "worker/plan.h"
 #include "worker/settle.h"
 
 struct lane_batch;
@@ -37,6 +38,10 @@ struct batch_conf {
     int64_t
         line_attempts; /* batch.line_attempts: goes of a line that failed for load, 5 */
 };
+
+/* What one batch may hold: what the settings say, within what the provider takes. */
+struct plan_limits lane_batch_limits(const struct batch_conf *conf,
+                                     const struct provider *provider);
 
 /* What a watcher of the lane may want to know; counts are of now, totals since the start. */
 struct lane_status {

@@ -288,6 +288,26 @@ static void test_lines_that_cannot_be_accepted_fail_alone(void **state)
 
 /* ---- back-pressure ---- */
 
+static void test_no_batch_is_larger_than_the_provider_takes(void **state)
+{
+    (void)state;
+    const struct batch_conf modest = {
+        .max_requests = 50, .max_bytes = 1000, .max_tokens = 7};
+    struct plan_limits l = lane_batch_limits(&modest, &provider_openai);
+    assert_int_equal(l.requests, 50);
+    assert_int_equal(l.bytes, 1000);
+    assert_int_equal(l.tokens, 7);
+    const struct batch_conf greedy = {.max_requests = 1000000,
+                                      .max_bytes = INT64_C(1000000000000)};
+    l = lane_batch_limits(&greedy, &provider_openai);
+    assert_int_equal(l.requests, 50000);
+    assert_int_equal(l.bytes, 200000000);
+    assert_int_equal(l.tokens, 0);
+    struct provider generous = provider_openai;
+    generous.batch_calls_max = UINT64_MAX;
+    assert_int_equal(lane_batch_limits(&greedy, &generous).requests, BATCH_CALLS_MAX);
+}
+
 static void test_a_full_account_is_waited_for_and_counts_as_no_attempt(void **state)
 {
     struct lane_night *ln = *state;
@@ -371,6 +391,7 @@ int main(void)
         TEST(test_a_refused_batch_is_tried_three_times_and_then_its_jobs_fail),
         TEST(test_a_create_refused_for_good_fails_with_the_providers_words),
         TEST(test_lines_that_cannot_be_accepted_fail_alone),
+        cmocka_unit_test(test_no_batch_is_larger_than_the_provider_takes),
         TEST(test_a_full_account_is_waited_for_and_counts_as_no_attempt),
         TEST(test_a_batch_that_is_too_large_alone_is_split),
         TEST(test_one_call_that_never_fits_fails_at_last),
