@@ -2,7 +2,8 @@
 #include "tests/sim/json_in.h"
 #include "tests/sim/serve.h"
 
-static int read_ask(const struct request *r, struct ask *ask, struct problem *p)
+static int read_ask(const struct request *r, enum ask_kind kind, struct ask *ask,
+                    struct problem *p)
 {
     bool rounded;
     json_t *body = json_in(r->body.data, r->body.len, &rounded);
@@ -14,7 +15,7 @@ static int read_ask(const struct request *r, struct ask *ask, struct problem *p)
         rc = problem_set(p, 400, NULL, "invalid_value",
                          "A number of the request is out of range.");
     } else {
-        rc = ask_read(ask, body, r->project, p);
+        rc = ask_read(ask, kind, body, r->project, p);
     }
     json_decref(body);
     return rc;
@@ -37,21 +38,35 @@ static int take_rate(const struct request *r, const struct ask_facts *facts,
     return -1;
 }
 
-void api_chat(struct request *r, struct reply *reply)
+static void answer(struct request *r, enum ask_kind kind, struct reply *reply)
 {
     struct ask ask = {0};
     struct problem p;
     struct usage used;
-    if (read_ask(r, &ask, &p) < 0 || take_rate(r, &ask.facts, reply, &p) < 0) {
+    if (read_ask(r, kind, &ask, &p) < 0 || take_rate(r, &ask.facts, reply, &p) < 0) {
         reply_fail(reply, &p);
     } else {
-        struct serve_how how = {
-            .started_us = clock_sim_us(&r->sim->clock),
-            .style = serve_style(r->fault.what),
-        };
-        serve(r->sim, &ask.facts, ask.steps, how, &reply->body, &used);
+        struct serve_what what = {&ask.facts, ask.steps, ask.digests};
+        struct serve_how how = serve_how(&r->fault, kind);
+        how.started_us = clock_sim_us(&r->sim->clock);
+        serve(r->sim, what, how, &reply->body, &used);
     }
     ask_done(&ask);
+}
+
+void api_chat(struct request *r, struct reply *reply)
+{
+    answer(r, ASK_CHAT, reply);
+}
+
+void api_responses(struct request *r, struct reply *reply)
+{
+    answer(r, ASK_RESPONSE, reply);
+}
+
+void api_embeddings(struct request *r, struct reply *reply)
+{
+    answer(r, ASK_EMBEDDING, reply);
 }
 
 void api_models_list(struct request *r, struct reply *reply)

@@ -1,4 +1,5 @@
 #include "tests/sim/api.h"
+#include "tests/sim/ask.h"
 #include "tests/sim/json_in.h"
 
 #include <stdlib.h>
@@ -38,10 +39,16 @@ static int check_endpoint(const char *endpoint, struct problem *p)
         "/v1/completions",  "/v1/moderations",      "/v1/images/generations",
         "/v1/images/edits", "/v1/videos",
     };
+    enum ask_kind kind;
+    bool is_known = false;
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-        if (!strcmp(endpoint, known[i])) {
-            return 0;
-        }
+        is_known = is_known || !strcmp(endpoint, known[i]);
+    }
+    if (is_known) {
+        return ask_kind_find(endpoint, &kind) == 0
+                   ? 0
+                   : problem_set(p, 400, "endpoint", "invalid_value",
+                                 "This server does not answer '%s'.", endpoint);
     }
     return problem_set(
         p, 400, "endpoint", "invalid_value",

@@ -1,21 +1,8 @@
 #include "tests/sim/ask_check.h"
 
-#include "tests/sim/ask.h"
-#include "tests/sim/prices.h"
+#include "tests/sim/ask_rules.h"
 
 #include <string.h>
-
-#define COUNT(table) (sizeof(table) / sizeof *(table))
-
-static bool is_one_of(const char *s, const char *const *list, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        if (!strcmp(s, list[i])) {
-            return true;
-        }
-    }
-    return false;
-}
 
 static int check_known_fields(const json_t *body, struct problem *p)
 {
@@ -57,38 +44,7 @@ static int check_known_fields(const json_t *body, struct problem *p)
         "verbosity",
         "web_search_options",
     };
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)body, key, value)
-    {
-        if (!is_one_of(key, known, COUNT(known))) {
-            return problem_set(p, 400, key, "unknown_parameter",
-                               "Unknown parameter: '%s'.", key);
-        }
-    }
-    return 0;
-}
-
-static int check_model(const json_t *body, struct problem *p, int *ret_row)
-{
-    const json_t *model = json_object_get(body, "model");
-    if (!model) {
-        return problem_set(p, 400, "model", "missing_required_parameter",
-                           "Missing required parameter: 'model'.");
-    }
-    if (!json_is_string(model)) {
-        return problem_set(p, 400, "model", "invalid_type",
-                           "Invalid type for 'model': expected a string.");
-    }
-    int row = price_find(json_string_value(model));
-    if (row < 0) {
-        return problem_set(
-            p, 404, NULL, "model_not_found",
-            "The model `%s` does not exist or you do not have access to it.",
-            json_string_value(model));
-    }
-    *ret_row = row;
-    return 0;
+    return rule_known_fields(body, known, COUNT(known), p);
 }
 
 static int check_content(const json_t *message, const char *role, size_t i,
@@ -163,34 +119,6 @@ static int check_messages(const json_t *body, struct problem *p)
     return 0;
 }
 
-struct number_rule {
-    const char *name;
-    double min, max;
-    bool integer;
-};
-
-static int check_number(const json_t *v, const struct number_rule *rule,
-                        struct problem *p)
-{
-    if (rule->integer ? !json_is_integer(v) : !json_is_number(v)) {
-        return problem_set(p, 400, rule->name, "invalid_type",
-                           "Invalid type for '%s': expected %s.", rule->name,
-                           rule->integer ? "an integer" : "a decimal");
-    }
-    double x = json_number_value(v);
-    if (x < rule->min) {
-        return problem_set(p, 400, rule->name, "integer_below_min_value",
-                           "Invalid '%s': expected a value >= %g, but got %g instead.",
-                           rule->name, rule->min, x);
-    }
-    if (x > rule->max) {
-        return problem_set(p, 400, rule->name, "invalid_value",
-                           "Invalid '%s': expected a value <= %g, but got %g instead.",
-                           rule->name, rule->max, x);
-    }
-    return 0;
-}
-
 static int check_numbers(const json_t *body, struct problem *p)
 {
     static const struct number_rule rules[] = {
@@ -200,13 +128,7 @@ static int check_numbers(const json_t *body, struct problem *p)
         {"max_tokens", 1, 1e12, true},      {"max_completion_tokens", 1, 1e12, true},
         {"seed", -0x1p63, 0x1p63, true},
     };
-    for (size_t i = 0; i < COUNT(rules); i++) {
-        const json_t *v = json_object_get(body, rules[i].name);
-        if (v && !json_is_null(v) && check_number(v, &rules[i], p) < 0) {
-            return -1;
-        }
-    }
-    return 0;
+    return rule_numbers(body, rules, COUNT(rules), p);
 }
 
 static int check_limit(const json_t *body, const struct price_row *row, struct problem *p,
@@ -268,56 +190,36 @@ static int check_format(const json_t *body, struct problem *p)
     return 0;
 }
 
-static int check_tier(const json_t *body, const struct price_row *row, struct problem *p)
+static int check_chat(const json_t *body, struct problem *p, int row_index,
+                      int64_t *ret_limit)
 {
-    static const char *const tiers[] = {"auto",  "default",  "flex",
-                                        "scale", "priority", "fast"};
-    const json_t *tier = json_object_get(body, "service_tier");
-    if (!tier || json_is_null(tier)) {
-        return 0;
+    const struct price_row *row = price_row(row_index);
+    if (row->dimensions) {
+        return problem_set(p, 404, "model", "model_not_found",
+                           "This is not a chat model and thus not supported in the "
+                           "v1/chat/completions endpoint.");
     }
-    const char *name = json_string_value(tier);
-    if (!name || !is_one_of(name, tiers, COUNT(tiers)) ||
-        (!strcmp(name, "flex") && !row->reasoning)) {
-        return problem_set(p, 400, "service_tier", "invalid_value",
-                           "Invalid service_tier argument.");
-    }
-    return 0;
+    return check_messages(body, p) < 0 || check_known_fields(body, p) < 0 ||
+                   check_numbers(body, p) < 0 ||
+                   check_limit(body, row, p, ret_limit) < 0 || check_format(body, p) < 0
+               ? -1
+               : rule_writing(body, row, p);
 }
 
-static int check_sampling(const json_t *body, const struct price_row *row,
-                          struct problem *p)
+int ask_check(enum ask_kind kind, const json_t *body, struct problem *p, int *ret_row,
+              int64_t *ret_limit)
 {
-    const json_t *t = json_object_get(body, "temperature");
-    if (row->fixed_sampling && json_is_number(t) && json_number_value(t) != 1) {
-        return problem_set(
-            p, 400, "temperature", "unsupported_value",
-            "Unsupported value: 'temperature' does not support %g with this "
-            "model. Only the default (1) value is supported.",
-            json_number_value(t));
-    }
-    return 0;
-}
-
-int ask_check(const json_t *body, struct problem *p, int *ret_row, int64_t *ret_limit)
-{
+    static int (*const checks[ASK_KINDS])(const json_t *body, struct problem *p, int row,
+                                          int64_t *ret_limit) = {
+        [ASK_CHAT] = check_chat,
+        [ASK_RESPONSE] = check_response,
+        [ASK_EMBEDDING] = check_embedding,
+    };
+    *ret_limit = -1;
     if (!json_is_object(body)) {
         return problem_set(p, 400, NULL, NULL,
                            "We could not parse the JSON body of your request.");
     }
-    if (check_model(body, p, ret_row) < 0 || check_messages(body, p) < 0 ||
-        check_known_fields(body, p) < 0 || check_numbers(body, p) < 0) {
-        return -1;
-    }
-    const struct price_row *row = price_row(*ret_row);
-    if (check_limit(body, row, p, ret_limit) < 0 || check_sampling(body, row, p) < 0 ||
-        check_format(body, p) < 0 || check_tier(body, row, p) < 0) {
-        return -1;
-    }
-    if (json_is_true(json_object_get(body, "stream"))) {
-        return problem_set(p, 400, "stream", "unsupported_value",
-                           "This server does not stream: leave 'stream' out or set it to "
-                           "false.");
-    }
-    return 0;
+    return rule_model(body, p, ret_row) < 0 ? -1
+                                            : checks[kind](body, p, *ret_row, ret_limit);
 }

@@ -187,15 +187,13 @@ static void answer_line(struct batch_work *w, struct plan_line *line, int64_t st
         return;
     }
     struct usage used;
-    struct serve_how how = {
-        .started_us = started_us,
-        .half_price = true,
-        .is_free = f.what == DO_OMIT && !f.billed,
-        .style = serve_style(f.what),
-    };
+    struct serve_what what = {&line->facts, line->steps, line->digests};
+    struct serve_how how = serve_how(&f, line->facts.kind);
+    how.started_us = started_us;
+    how.half_price = true;
     begin_line(w, line->custom_id, line->custom_id_len, out);
     begin_response(w, 200, out);
-    serve(w->sim, &line->facts, line->steps, how, out, &used);
+    serve(w->sim, what, how, out, &used);
     text_put(out, "},\"error\":null}");
     deliver(w, &f, out);
     sum_usage(&w->used, &used);

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SMALL_BODY = 1 << 20, CHAT_BODY = 32 << 20 };
+enum { SMALL_BODY = 1 << 20, ASK_BODY = 32 << 20 };
 
 struct route {
     const char *method;
@@ -28,7 +28,9 @@ static const struct route routes[] = {
     {"GET", "/v1/batches/*", OP_BATCHES_GET, api_batches_get, 0, false},
     {"POST", "/v1/batches/*/cancel", OP_BATCHES_CANCEL, api_batches_cancel, SMALL_BODY,
      false},
-    {"POST", "/v1/chat/completions", OP_CHAT, api_chat, CHAT_BODY, true},
+    {"POST", "/v1/chat/completions", OP_CHAT, api_chat, ASK_BODY, true},
+    {"POST", "/v1/responses", OP_RESPONSES, api_responses, ASK_BODY, true},
+    {"POST", "/v1/embeddings", OP_EMBEDDINGS, api_embeddings, ASK_BODY, true},
     {"GET", "/v1/models", OP_MODELS_LIST, api_models_list, 0, false},
     {"GET", "/sim/invoice", OP_NONE, api_sim_invoice, 0, false},
     {"GET", "/sim/stats", OP_NONE, api_sim_stats, 0, false},

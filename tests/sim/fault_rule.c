@@ -9,7 +9,7 @@
 #define ON_REQUESTS (ON(OP_BATCH) - 1)
 #define ON_LISTS    (ON(OP_FILES_LIST) | ON(OP_BATCHES_LIST))
 #define ON_CREATES  (ON(OP_FILES_CREATE) | ON(OP_BATCHES_CREATE))
-#define ON_ANSWERS  (ON(OP_CHAT) | ON(OP_LINE))
+#define ON_ANSWERS  (ON(OP_CHAT) | ON(OP_RESPONSES) | ON(OP_EMBEDDINGS) | ON(OP_LINE))
 
 /* Keys of a script line beyond on, do, nth, count and p. */
 enum key {
@@ -51,6 +51,8 @@ static const struct {
     [DO_REFUSE] = {"refuse", ON_ANSWERS, 0, 0},
     [DO_FILTER] = {"filter", ON_ANSWERS, 0, 0},
     [DO_NO_USAGE] = {"no_usage", ON_ANSWERS, 0, 0},
+    [DO_BREAK] = {"break", ON(OP_RESPONSES) | ON(OP_LINE), KEY_CODE,
+                  KEY_MESSAGE | KEY_BILLED},
     [DO_ERROR] = {"error", ON(OP_LINE), 0, KEY_STATUS | KEY_CODE | KEY_MESSAGE},
     [DO_OMIT] = {"omit", ON(OP_LINE), 0, KEY_BILLED},
     [DO_DUPLICATE] = {"duplicate", ON(OP_LINE), 0, 0},

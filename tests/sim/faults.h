@@ -30,10 +30,11 @@ enum fault_do {
     DO_FAIL,
     DO_STALL,
     DO_CANCEL,
-    /* lines; the first four also chat */
+    /* lines; the first three also what is asked plainly, the fourth also responses */
     DO_REFUSE,
     DO_FILTER,
     DO_NO_USAGE,
+    DO_BREAK,
     DO_ERROR,
     DO_OMIT,
     DO_DUPLICATE,

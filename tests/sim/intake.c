@@ -14,8 +14,10 @@ struct intake {
     struct line_reader *input;
     struct plan *plan;
     const struct batch *batch;
+    enum ask_kind kind;
     int64_t max_lines;
     int64_t lines;
+    int64_t inputs; /* of embeddings */
     int64_t tokens;
     const struct price_row *model;
     char *model_name; /* of the first line */
@@ -32,6 +34,7 @@ struct intake *intake_create(int input_fd, struct plan *plan, const struct batch
     in->input = line_reader_create(input_fd);
     in->plan = plan;
     in->batch = batch;
+    (void)ask_kind_find(batch->endpoint, &in->kind); /* looked at when it was made */
     in->max_lines = max_lines;
     return in;
 }
@@ -131,7 +134,7 @@ static void add_to_plan(struct intake *in, const json_t *line, bool rounded)
     struct problem p;
     int rc = rounded ? problem_set(&p, 400, NULL, "invalid_value",
                                    "A number of the request is out of range.")
-                     : ask_read(&in->ask, json_object_get(line, "body"),
+                     : ask_read(&in->ask, in->kind, json_object_get(line, "body"),
                                 in->batch->project, &p);
     if (rc < 0) {
         text_clear(&in->body);
@@ -142,8 +145,15 @@ static void add_to_plan(struct intake *in, const json_t *line, bool rounded)
     } else {
         planned.facts = in->ask.facts;
         planned.steps = in->ask.steps;
+        planned.digests = in->ask.digests;
+        in->inputs += in->ask.facts.n_inputs;
         in->tokens += in->ask.facts.prompt_tokens;
         in->model = price_row(in->ask.facts.row);
+    }
+    if (in->inputs > in->max_lines) {
+        in->inputs = 0;
+        refuse_file(in, "too_many_inputs",
+                    "The batch has more embedding inputs than the limit of 50,000.");
     }
     if (plan_add(in->plan, &planned) < 0) {
         refuse_file(in, "server_error", "The server could not process the file.");

@@ -17,6 +17,8 @@ enum op {
     OP_BATCHES_LIST,
     OP_BATCHES_CANCEL,
     OP_CHAT,
+    OP_RESPONSES,
+    OP_EMBEDDINGS,
     OP_MODELS_LIST,
     OP_BATCH,
     OP_LINE,

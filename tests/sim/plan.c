@@ -6,7 +6,7 @@
 
 struct plan {
     FILE *file;
-    char *held; /* steps, custom id and body of the line last read */
+    char *held; /* steps, digests, custom id and body of the line last read */
     size_t held_cap;
 };
 
@@ -51,6 +51,11 @@ static size_t steps_size(const struct ask_facts *facts)
     return facts->n_steps * sizeof(uint64_t);
 }
 
+static size_t digests_size(const struct ask_facts *facts)
+{
+    return (size_t)facts->n_inputs * ASK_DIGEST_BYTES;
+}
+
 int plan_add(struct plan *p, const struct plan_line *line)
 {
     struct head h = {
@@ -60,6 +65,7 @@ int plan_add(struct plan *p, const struct plan_line *line)
         .status = line->status,
     };
     bool done = put(p, &h, sizeof h) && put(p, line->steps, steps_size(&h.facts)) &&
+                put(p, line->digests, digests_size(&h.facts)) &&
                 put(p, line->custom_id, h.custom_id_len) &&
                 put(p, line->body, h.body_len);
     return done ? 0 : -1;
@@ -77,7 +83,8 @@ int plan_next(struct plan *p, struct plan_line *ret_line)
         return feof(p->file) ? 0 : -1;
     }
     size_t steps = steps_size(&h.facts);
-    size_t need = steps + h.custom_id_len + h.body_len;
+    size_t texts = steps + digests_size(&h.facts);
+    size_t need = texts + h.custom_id_len + h.body_len;
     if (need > p->held_cap) {
         p->held = must_realloc(p->held, need, 1);
         p->held_cap = need;
@@ -86,13 +93,14 @@ int plan_next(struct plan *p, struct plan_line *ret_line)
         return -1;
     }
     *ret_line = (struct plan_line){
-        .custom_id = p->held + steps,
+        .custom_id = p->held + texts,
         .custom_id_len = h.custom_id_len,
         .status = h.status,
-        .body = p->held + steps + h.custom_id_len,
+        .body = p->held + texts + h.custom_id_len,
         .body_len = h.body_len,
         .facts = h.facts,
         .steps = (const uint64_t *)(const void *)p->held,
+        .digests = (const unsigned char *)p->held + steps,
     };
     return 1;
 }

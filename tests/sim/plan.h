@@ -9,8 +9,8 @@
 
 struct plan;
 
-/* One line. When status is not 0 the line is refused with it and `body`; otherwise `facts`
- * and `steps` hold. Read lines are valid until the next read. */
+/* One line. When status is not 0 the line is refused with it and `body`; otherwise `facts`,
+ * `steps` and `digests` hold. Read lines are valid until the next read. */
 struct plan_line {
     const char *custom_id;
     uint32_t custom_id_len;
@@ -19,6 +19,7 @@ struct plan_line {
     uint32_t body_len;
     struct ask_facts facts;
     const uint64_t *steps;
+    const unsigned char *digests; /* of the inputs of an embedding */
 };
 
 /* Takes the descriptor, also when it fails. */

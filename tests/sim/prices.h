@@ -4,8 +4,8 @@
  * It was typed in from the vendor's price pages by hand and is nobody else's source, so that
  * an invoice computed from it can disagree with what the product believes.
  * Unit: pico-dollars per token, which is the same number as micro-dollars per million tokens.
- * Batch and flex cost half of every class. A prompt of `long_from` tokens or more is priced
- * wholly at the long rates.
+ * Batch and flex cost half of every class; an embedding costs its input only. A prompt of
+ * `long_from` tokens or more is priced wholly at the long rates.
  */
 #ifndef SIM_PRICES_H
 #define SIM_PRICES_H
@@ -30,6 +30,8 @@ struct price_row {
     struct rates usual;
     int64_t long_from; /* 0: one price for all lengths */
     struct rates longer;
+    int32_t dimensions; /* of the vectors it makes; 0: it writes text */
+    bool fixed_dimensions;
 };
 
 /* Tokens of one answer as the vendor reports them: prompt holds cached and written, completion

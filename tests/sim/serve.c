@@ -13,24 +13,33 @@ int64_t sim_now_s(const struct sim *sim)
     return clock_sim_us(&sim->clock) / US_PER_S;
 }
 
-void serve(struct sim *sim, const struct ask_facts *facts, const uint64_t *steps,
-           struct serve_how how, struct text *out, struct usage *ret_usage)
+void serve(struct sim *sim, struct serve_what what, struct serve_how how,
+           struct text *out, struct usage *ret_usage)
 {
-    struct cache_use cache =
-        prompt_cache_touch(sim->cache, steps, facts->n_steps, how.started_us);
-    struct answer_stamp stamp = {.id = sim_serial(sim),
-                                 .created = how.started_us / US_PER_S};
-    answer_write(out, facts, cache, how.style, stamp, ret_usage);
+    const struct ask_facts *facts = what.facts;
+    struct answer_task task = {
+        .ask = facts,
+        .digests = what.digests,
+        .cache =
+            prompt_cache_touch(sim->cache, what.steps, facts->n_steps, how.started_us),
+        .style = how.style,
+        .stamp = {.id = sim_serial(sim), .created = how.started_us / US_PER_S},
+    };
+    answer_write(out, &task, ret_usage);
     if (!how.is_free) {
         invoice_charge(sim->invoice, facts, ret_usage, how.half_price || facts->flex);
     }
 }
 
-struct answer_style serve_style(enum fault_do what)
+struct serve_how serve_how(const struct fault *f, enum ask_kind kind)
 {
-    return (struct answer_style){
-        .refuse = what == DO_REFUSE,
-        .filter = what == DO_FILTER,
-        .no_usage = what == DO_NO_USAGE,
+    bool breaks = f->what == DO_BREAK && kind == ASK_RESPONSE;
+    return (struct serve_how){
+        .is_free = (f->what == DO_OMIT || breaks) && !f->billed,
+        .style = {.refuse = f->what == DO_REFUSE,
+                  .filter = f->what == DO_FILTER,
+                  .no_usage = f->what == DO_NO_USAGE || (breaks && !f->billed),
+                  .fail_code = breaks ? f->code : NULL,
+                  .fail_message = f->message},
     };
 }

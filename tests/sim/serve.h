@@ -14,11 +14,18 @@ struct serve_how {
     struct answer_style style;
 };
 
-/* Appends the chat completion to `out`. */
-void serve(struct sim *sim, const struct ask_facts *facts, const uint64_t *steps,
-           struct serve_how how, struct text *out, struct usage *ret_usage);
+/* What is asked: of a struct ask, or of a line of a plan. */
+struct serve_what {
+    const struct ask_facts *facts;
+    const uint64_t *steps;
+    const unsigned char *digests;
+};
 
-/* What the fault does to an answer, if it is one of refuse, filter, no_usage. */
-struct answer_style serve_style(enum fault_do what);
+/* Appends the answer to `out`. */
+void serve(struct sim *sim, struct serve_what what, struct serve_how how,
+           struct text *out, struct usage *ret_usage);
+
+/* What the fault does to an answer of that kind, and whether it is billed. */
+struct serve_how serve_how(const struct fault *f, enum ask_kind kind);
 
 #endif

@@ -131,6 +131,54 @@ async function chat(client) {
   check("unknown model is 404", unknown?.code === "model_not_found");
 }
 
+const promptDigest = (body) => digest([body.instructions ?? null, body.input]);
+
+function vector(asked, n) {
+  const raw = createHash("sha256").update(canonical(asked)).digest();
+  return range(n).map((i) => raw[i % 32] / 128 - 1);
+}
+
+const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
+
+async function responses(client) {
+  const body = { model: "gpt-5-mini", input: "hello", instructions: "Wörter ☃" };
+  const reply = await client.responses.create(body);
+  check("response", reply.status === "completed" && reply.output_text.includes(promptDigest(body)));
+  check("its tokens", reply.usage.output_tokens_details.reasoning_tokens > 0);
+  const state = await refused(OpenAI.NotFoundError, client.responses.create(
+    { model: "gpt-4o-mini", input: "x", previous_response_id: "resp_1" }));
+  check("a conversation kept at the server is 404", state);
+}
+
+async function embeddings(client) {
+  const input = ["Wörter ☃", "b"];
+  const reply = await client.embeddings.create({ model: "text-embedding-3-small", input });
+  check("embeddings", same(reply.data.map((x) => x.embedding), input.map((t) => vector(t, 1536))));
+  const few = await client.embeddings.create(
+    { model: "text-embedding-3-large", input: [1, 2], dimensions: 8, encoding_format: "float" });
+  check("of token ids, in floats", same(few.data[0].embedding, vector([1, 2], 8)));
+}
+
+async function otherBatches(client) {
+  const kinds = [
+    ["/v1/responses", { model: "gpt-4o-mini", instructions: "S" },
+      (body, reply) => reply.output[0].content[0].text.includes(promptDigest(body))],
+    ["/v1/embeddings", { model: "text-embedding-3-small", dimensions: 32 },
+      (body, reply) => same(reply.data[0].embedding, vector(body.input, 32))],
+  ];
+  for (const [endpoint, shared, isOwn] of kinds) {
+    const bodies = new Map(range(20).map((i) => [`id-${i}`, { ...shared, input: `q ${i}` }]));
+    const lines = [...bodies].map(([custom_id, body]) => ({ custom_id, method: "POST", url: endpoint, body }));
+    const uploaded = await upload(client, jsonl(lines));
+    const done = await finish(client, await create(client, uploaded.id, { endpoint }));
+    check(`batch of ${endpoint}`, done.status === "completed" && done.request_counts.completed === 20);
+    const text = await (await client.files.content(done.output_file_id)).text();
+    const answers = text.trimEnd().split("\n").map((x) => JSON.parse(x));
+    check("each answer is its own", new Set(answers.map((a) => a.custom_id)).size === 20 &&
+      answers.every((a) => isOwn(bodies.get(a.custom_id), a.response.body)));
+  }
+}
+
 const client = connect();
 console.log(`openai for Node at ${client.baseURL}`);
 const file = await files(client);
@@ -138,3 +186,6 @@ await batches(client, file);
 await outcomes(client);
 await errors(client, file);
 await chat(client);
+await responses(client);
+await embeddings(client);
+await otherBatches(client);

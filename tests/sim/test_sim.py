@@ -191,6 +191,9 @@ class Sim:
         return self.call("POST", "/v1/chat/completions",
                          {"model": model, "messages": messages, **body}, key=key)
 
+    def ask(self, path, model, input, key=KEY, **body):
+        return self.call("POST", f"/v1/{path}", {"model": model, "input": input, **body}, key=key)
+
     def invoice(self):
         return self.get("/sim/invoice", None).json
 
@@ -389,6 +392,7 @@ class Batches(Base):
             ("input_file_id", "invalid_value", {"input_file_id": other}),
             ("endpoint", "missing_required_parameter", {"endpoint": None}),
             ("endpoint", "invalid_value", {"endpoint": "/v1/sing"}),
+            ("endpoint", "invalid_value", {"endpoint": "/v1/moderations"}),
             ("completion_window", "invalid_value", {"completion_window": "48h"}),
             ("metadata", "invalid_value", {"metadata": {str(i): "x" for i in range(17)}}),
             ("metadata", "invalid_value", {"metadata": {"k" * 65: "x"}}),
