@@ -166,6 +166,10 @@ static void check_prices(struct doctor *d)
 static void check_key(struct doctor *d)
 {
     const struct secret *key = d->endpoint.key;
+    if (!key && d->endpoint.pool.n) {
+        tell(d, FINDING_OK, "key", "there is none: only servers of your own are asked");
+        return;
+    }
     if (!key) {
         tell(d, FINDING_FAIL, "key", "there is none");
         hint("set OPENAI_API_KEY, or name a file that holds it with --key-file");
@@ -176,6 +180,17 @@ static void check_key(struct doctor *d)
     tell(d, warning ? FINDING_WARN : FINDING_OK, "key", "from %s, account %s%s%s",
          secret_origin(key), d->endpoint.account, warning ? "; " : "",
          warning ? warning : "");
+}
+
+static void check_pool(struct doctor *d)
+{
+    const struct servers *pool = &d->endpoint.pool;
+    if (pool->n) {
+        tell(d, FINDING_OK, "pool", "%s", pool->label);
+    } else if (d->cli->set->cli.pool_servers) {
+        tell(d, FINDING_WARN, "pool", "%s", pool->why);
+        hint(pool->hint);
+    }
 }
 
 /* ---- the endpoint: two lists of one entry, which cost nothing ---- */
@@ -251,7 +266,7 @@ static void check_endpoint(struct doctor *d)
     }
     int rc = loop_create(&loop, clock_real(), &err);
     if (rc >= 0) {
-        rc = endpoint_http(d->cli, loop, &http, &err);
+        rc = endpoint_http(&d->endpoint, d->cli, loop, &http, &err);
     }
     for (size_t i = 0; rc >= 0 && i < ARRAY_LEN(paths); i++) {
         struct visit v = {.loop = loop, .path = paths[i]};
@@ -273,14 +288,16 @@ int cmd_doctor(struct cli *c, struct err *err)
 {
     struct clock clock = clock_real();
     struct doctor d = {.cli = c, .wall_ms = clock_wall_ms(&clock)};
+    const struct endpoint_need need = {0};
     struct err why = {0};
     check_data(&d);
     check_disk(&d);
-    if (endpoint_open(&d.endpoint, c, true, &why) < 0) {
+    if (endpoint_open(&d.endpoint, c, &need, &why) < 0) {
         fail(&d, "endpoint", &why);
     } else {
         check_prices(&d);
         check_key(&d);
+        check_pool(&d);
         fflush(stdout);
         check_endpoint(&d);
     }

@@ -41,6 +41,7 @@ static int check_options(const struct options *o, struct err *err)
                                  : o->dry_run        ? "--dry-run"
                                  : o->max_cost.given ? "--max-cost"
                                  : o->fresh          ? "--fresh"
+                                 : o->lane           ? "--lane"
                                                      : NULL;
     if (!o->operands_n && only_with_file) {
         err_set(err, ERR_USAGE, "could not use %s without a file of jobs",
@@ -60,7 +61,7 @@ static void fill_row(const struct run *r, struct run_row *row)
     const struct options *o = r->cli->opt;
     const struct cli_settings *set = &r->cli->set->cli;
     *row = (struct run_row){
-        .lane = LANE_BATCH,
+        .lane = (enum lane)set->lane,
         .fresh = o->fresh,
         .level = (enum prompt_level)set->normalise,
         .has_max_cost = o->max_cost.given,
@@ -68,8 +69,10 @@ static void fill_row(const struct run *r, struct run_row *row)
         .started_ms = clock_wall_ms(&r->clock),
     };
     snprintf(row->digest, sizeof(row->digest), "%s", r->file.digest.hex);
-    snprintf(row->endpoint, sizeof(row->endpoint), "%s", r->endpoint.origin);
-    snprintf(row->account, sizeof(row->account), "%s", r->endpoint.account);
+    bool pool = row->lane == LANE_POOL;
+    snprintf(row->endpoint, sizeof(row->endpoint), "%s",
+             pool ? r->endpoint.pool.endpoint : r->endpoint.origin);
+    snprintf(row->account, sizeof(row->account), "%s", pool ? "" : r->endpoint.account);
     snprintf(row->source, sizeof(row->source), "%s", r->file.label);
     snprintf(row->reuse, sizeof(row->reuse), "%s", reuse_name((enum reuse)set->reuse));
 }
@@ -214,10 +217,16 @@ static void explain_signal(const struct run *r, struct err *err)
 {
     const char *data = r->cli->opt->data;
     bool one = r->end.batches == 1;
-    err_set(err, ERR_TEMP,
-            "interrupted; %" PRIu64
-            " batch%s at the provider go%s on and nothing is lost",
-            r->end.batches, one ? "" : "es", one ? "es" : "");
+    if (r->end.row.lane != LANE_BATCH && !r->end.batches) {
+        err_set(err, ERR_TEMP,
+                "interrupted; nothing is lost: calls that were under way count as in "
+                "doubt and are made again");
+    } else {
+        err_set(err, ERR_TEMP,
+                "interrupted; %" PRIu64
+                " batch%s at the provider go%s on and nothing is lost",
+                r->end.batches, one ? "" : "es", one ? "es" : "");
+    }
     if (r->file.has_copy && !r->end.submitted) {
         err_hint(err, "continue with: offpeak run %s --run %s%s%s", r->file.path,
                  r->file.run, data ? " --data " : "", data ? data : "");
@@ -293,8 +302,10 @@ static void introduce(struct run *r)
         say(r, "warning: %s", secret_warning(r->endpoint.key));
     }
     if (r->has_file) {
+        bool pool = r->cli->set->cli.lane == LANE_POOL;
         say(r, "run '%s': %" PRIu64 " jobs from '%s' to %s", r->file.run,
-            d->lines - d->blank, r->file.label, r->endpoint.base_url);
+            d->lines - d->blank, r->file.label,
+            pool ? r->endpoint.pool.label : r->endpoint.base_url);
     }
 }
 
@@ -322,12 +333,43 @@ static int open_all(struct run *r, struct err *err)
     return rc;
 }
 
+/* A pool is asked without any provider's key; so is whatever waits for one, by a run that has
+ * no file of its own. */
+static int open_endpoint(struct run *r, struct err *err)
+{
+    const struct cli_settings *set = &r->cli->set->cli;
+    bool pool = r->has_file && set->lane == LANE_POOL;
+    bool may_be_pool = !r->has_file && set->pool_servers && set->pool_price;
+    const struct endpoint_need need = {
+        .key = !r->cli->opt->dry_run && !pool && !may_be_pool, .pool = pool};
+    return endpoint_open(&r->endpoint, r->cli, &need, err);
+}
+
+/* Calls one by one are not made yet: say so before anything is queued for them. */
+static int refuse_unbuilt(const struct run *r, struct err *err)
+{
+    enum lane lane = (enum lane)r->cli->set->cli.lane;
+    bool direct = r->has_file ? lane != LANE_BATCH : !r->endpoint.key;
+    if (!direct) {
+        return 0;
+    }
+    err_set(err, ERR_USAGE,
+            "could not use lane '%s': this version of offpeak makes calls through the "
+            "batch API only",
+            r->has_file ? lane_name(lane) : lane_name(LANE_POOL));
+    err_hint(err, "leave out --lane, or see with --dry-run what such a run would cost");
+    return -ERR_USAGE;
+}
+
 static int run(struct run *r, struct err *err)
 {
     const struct options *o = r->cli->opt;
     int rc = check_options(o, err);
     if (rc >= 0) {
-        rc = endpoint_open(&r->endpoint, r->cli, o->dry_run, err);
+        rc = open_endpoint(r, err);
+    }
+    if (rc >= 0 && !o->dry_run) {
+        rc = refuse_unbuilt(r, err);
     }
     if (rc >= 0) {
         rc = open_all(r, err);

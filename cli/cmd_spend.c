@@ -3,6 +3,7 @@
 #include "cli/groups.h"
 #include "cli/runs.h"
 #include "cli/seen.h"
+#include "core/jtext.h"
 
 #include <stdio.h>
 
@@ -96,6 +97,47 @@ static int add_groups(struct bill *b, const struct spend_line *l)
                : 0;
 }
 
+/* ---- records one by one ---- */
+
+static void print_record(struct span record, const char *end)
+{
+    fwrite(record.p, 1, record.n, stdout);
+    fputs(end, stdout);
+}
+
+/* A member as it stands in the record; a text without its quotes, absent or null as `none`. */
+static void print_member(struct span record, const char *name, const char *none)
+{
+    struct span value;
+    if (!jtext_get(record, name, &value) || jtext_type(value) == JTEXT_NULL) {
+        fputs(none, stdout);
+        return;
+    }
+    bool text = jtext_type(value) == JTEXT_STRING;
+    fwrite(value.p + text, 1, value.n - 2 * (size_t)text, stdout);
+}
+
+/* "TIME  JOB  CUSTOM_ID  run RUN  at most $X  what happened (made again)" */
+static void print_doubt(const struct bill *b, const struct spend_line *l,
+                        struct span record)
+{
+    char most[USD_TEXT_MAX];
+    struct usd_sum bound = {0};
+    if (b->opt->json) {
+        fputs(b->all.in_doubt ? "," : "", stdout);
+        print_record(record, "");
+        return;
+    }
+    usd_sum_add(&bound, l->head.cost);
+    print_member(record, "event_time", "-");
+    printf("  %s  ", l->head.job);
+    print_member(record, "custom_id", "-");
+    printf("  run %s  at most %s  ", l->head.run[0] ? l->head.run : "-",
+           usd_show(bound, 12, most));
+    print_member(record, "why", "the provider did not say what it cost");
+    puts(l->head.final ? "" : " (made again)");
+}
+
 static int take(struct bill *b, const struct queue_msg *msg, struct seen *seen,
                 struct err *err)
 {
@@ -108,10 +150,12 @@ static int take(struct bill *b, const struct queue_msg *msg, struct seen *seen,
     if (rc <= 0) {
         return rc;
     }
-    if (b->opt->records || b->opt->in_doubt) {
-        fwrite(msg->value.p, 1, msg->value.n, stdout);
-        putchar('\n');
+    if (b->opt->records) {
+        print_record(msg->value, "\n");
         return 0;
+    }
+    if (b->opt->in_doubt) {
+        print_doubt(b, &line, msg->value);
     }
     totals_add(&b->all, &line);
     return add_groups(b, &line) < 0
@@ -255,22 +299,37 @@ static void print_table(const struct bill *b)
     }
 }
 
+static void print_end(const struct bill *b)
+{
+    if (b->opt->records || (b->opt->in_doubt && !b->opt->json)) {
+        return;
+    }
+    if (b->opt->in_doubt) {
+        printf("],\"in_doubt\":%llu", (unsigned long long)b->all.in_doubt);
+        print_amount(",", "in_doubt_usd", b->all.in_doubt_usd);
+        puts("}");
+    } else if (b->opt->json) {
+        print_json(b);
+    } else {
+        print_table(b);
+    }
+}
+
 int cmd_spend(struct cli *c, struct err *err)
 {
     struct bill b = {.opt = c->opt};
     int rc = cli_open_data(c, &b.queue, err);
+    if (rc >= 0 && b.opt->in_doubt && b.opt->json && !b.opt->records) {
+        printf("{\"records\":[");
+    }
     if (rc >= 0) {
         rc = make_bill(&b, err);
     }
     for (int i = 0; i < BYS; i++) {
         groups_sort(&b.by[i]);
     }
-    if (rc >= 0 && !c->opt->records && !c->opt->in_doubt) {
-        if (c->opt->json) {
-            print_json(&b);
-        } else {
-            print_table(&b);
-        }
+    if (rc >= 0) {
+        print_end(&b);
     }
     for (int i = 0; i < BYS; i++) {
         groups_fini(&b.by[i]);

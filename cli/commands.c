@@ -77,8 +77,8 @@ static const struct command commands[] = {
             "Stopped in any way, the same command continues where it was.\n",
         .takes = COMMON | CONFIGURED | OPT(OUT) | OPT(ERRORS) | OPT(RUN) | OPT(TEAM) |
                  OPT(FEATURE) | OPT(FIRST) | OPT(MAX_COST) | OPT(DRY_RUN) | OPT(FRESH) |
-                 OPT(REUSE) | OPT(WAIT) | OPT(KEY_FILE) | OPT(INSECURE) | OPT(JSON) |
-                 OPT(QUIET),
+                 OPT(REUSE) | OPT(LANE) | OPT(WAIT) | OPT(KEY_FILE) | OPT(INSECURE) |
+                 OPT(JSON) | OPT(QUIET),
         .needs = NEEDS_DATA | NEEDS_CONFIG,
         .operands_max = 1,
         .run = cmd_run,
@@ -87,9 +87,11 @@ static const struct command commands[] = {
         .name = "spend",
         .operands = "",
         .what = "what was paid, what it would have cost, and what saved the difference",
-        .examples = "  offpeak spend\n"
-                    "  offpeak spend --run products-1f3a90c2\n"
-                    "  offpeak spend --records > spend.jsonl\n",
+        .examples =
+            "  offpeak spend\n"
+            "  offpeak spend --run products-1f3a90c2\n"
+            "  offpeak spend --in-doubt      calls that may have been billed unseen\n"
+            "  offpeak spend --records > spend.jsonl\n",
         .takes = COMMON | OPT(RUN) | OPT(TEAM) | OPT(FEATURE) | OPT(JSON) | OPT(RECORDS) |
                  OPT(IN_DOUBT),
         .needs = NEEDS_DATA,

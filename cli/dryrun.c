@@ -13,6 +13,7 @@ struct work {
     const struct dryrun_conf *conf;
     struct dryrun *to;
     const char *team;
+    struct scheduler_lane terms;
     int64_t now_ms;
     char day[CLOCK_DAY_TEXT];
     struct buf head;              /* of every line, as submit would write it */
@@ -51,8 +52,8 @@ static int is_answered(struct work *w, const struct ask *a, uint64_t line,
         return 0;
     }
     uint64_t first;
-    struct digest key = prompt_key(w->team, w->conf->endpoint->origin, a->path,
-                                   w->conf->row->level, &a->prompt);
+    struct digest key =
+        prompt_key(w->team, w->terms.endpoint, a->path, w->conf->row->level, &a->prompt);
     int rc = idset_add(w->keys, span_of(key.b, sizeof(key.b)), line, &first, err);
     if (rc <= 0) {
         w->to->equal += rc == 0;
@@ -75,7 +76,7 @@ static void add_lowest(struct work *w, const struct price_row *price,
     struct usage least = {.input = bytes == UINT64_MAX ? 1
                                                        : bytes / DRYRUN_BYTES_PER_TOKEN};
     struct cost cost;
-    if (price_cost(price, LANE_BATCH, &least, &cost) == 0) {
+    if (price_cost(price, w->conf->row->lane, &least, &cost) == 0) {
         usd_sum_add(&w->to->lowest, cost.total);
     }
 }
@@ -95,9 +96,9 @@ static int take(struct work *w, const struct page_line *l, struct err *err)
         refuse(w, l->number, ask.why, NULL);
         return 0;
     }
-    const struct price_row *price = price_find(w->conf->endpoint->prices, "openai",
+    const struct price_row *price = price_find(w->terms.prices, w->terms.provider,
                                                span_str(ask.prompt.model), w->day);
-    if (!price || admit_bound(&ask, price, LANE_BATCH, &bound) < 0) {
+    if (!price || admit_bound(&ask, price, w->conf->row->lane, &bound) < 0) {
         snprintf(why, sizeof(why),
                  price ? "could cost more than can be counted in model '%s'"
                        : "the price book has no row for model '%s'",
@@ -150,6 +151,9 @@ static int open_work(struct work *w, struct page_source *from, struct err *err)
         .first = c->opt->first,
     };
     w->team = c->opt->team ? c->opt->team : "default";
+    struct scheduler_lane lanes[LANES];
+    endpoint_lanes(w->conf->endpoint, lanes);
+    w->terms = lanes[w->conf->row->lane];
     w->now_ms = clock_wall_ms(&clock);
     clock_day(w->now_ms, w->day);
     buf_init(&w->head, QUEUE_KEY_MAX);

@@ -22,19 +22,22 @@ static int open_address(struct endpoint *e, const struct cli *c, struct err *err
         return rc;
     }
     snprintf(e->origin, sizeof(e->origin), "%s", origin.p);
-    if (strncmp(e->origin, "https://", 8) && !c->opt->insecure &&
-        !http_is_loopback(e->base_url)) {
-        err_set(err, ERR_USAGE,
-                "could not use '%s': plain http would send the key unprotected",
-                e->origin);
-        err_hint(err, "use https, or --insecure if you mean it");
-        return -ERR_USAGE;
-    }
     return 0;
 }
 
-static int open_key(struct endpoint *e, const struct cli *c, bool optional,
-                    struct err *err)
+static int check_plain(const struct endpoint *e, const struct cli *c, struct err *err)
+{
+    if (!strncmp(e->origin, "https://", 8) || c->opt->insecure ||
+        http_is_loopback(e->base_url)) {
+        return 0;
+    }
+    err_set(err, ERR_USAGE,
+            "could not use '%s': plain http would send the key unprotected", e->origin);
+    err_hint(err, "use https, or --insecure if you mean it");
+    return -ERR_USAGE;
+}
+
+static int open_key(struct endpoint *e, const struct cli *c, bool needed, struct err *err)
 {
     struct secret_sources from = {
         .key_file = c->opt->key_file,
@@ -44,7 +47,7 @@ static int open_key(struct endpoint *e, const struct cli *c, bool optional,
     };
     bool given = from.key_file || from.env_file || from.config_file ||
                  (from.env_value && from.env_value[0]);
-    if (!given && optional) {
+    if (!given && !needed) {
         return 0;
     }
     int rc = secret_load(&e->key, &from, err);
@@ -61,16 +64,22 @@ static int open_prices(struct endpoint *e, const struct cli *c, struct err *err)
     return price_book_parse(&e->prices, text, "built in", err);
 }
 
-int endpoint_open(struct endpoint *ret, const struct cli *c, bool key_optional,
-                  struct err *err)
+int endpoint_open(struct endpoint *ret, const struct cli *c,
+                  const struct endpoint_need *need, struct err *err)
 {
     *ret = (struct endpoint){0};
     int rc = open_address(ret, c, err);
     if (rc >= 0) {
-        rc = open_key(ret, c, key_optional, err);
+        rc = open_key(ret, c, need->key, err);
+    }
+    if (rc >= 0 && (ret->key || !need->pool)) {
+        rc = check_plain(ret, c, err);
     }
     if (rc >= 0) {
         rc = open_prices(ret, c, err);
+    }
+    if (rc >= 0) {
+        rc = servers_open(&ret->pool, c, need->pool, err);
     }
     if (rc < 0) {
         endpoint_close(ret);
@@ -80,19 +89,40 @@ int endpoint_open(struct endpoint *ret, const struct cli *c, bool key_optional,
 
 void endpoint_close(struct endpoint *e)
 {
+    servers_close(&e->pool);
     e->key = secret_destroy(e->key);
     e->prices = price_book_free(e->prices);
 }
 
-int endpoint_http(const struct cli *c, struct loop *loop, struct http **ret,
-                  struct err *err)
+/* Servers without a key have none to protect: plain http reaches them on any machine. Whoever has
+ * a key was checked when it was opened. */
+int endpoint_http(const struct endpoint *e, const struct cli *c, struct loop *loop,
+                  struct http **ret, struct err *err)
 {
     struct http_conf conf = {
         .user_agent = "offpeak/" OFFPEAK_VERSION,
         .ca_file = c->set->cli.ca_file,
         .proxy = c->set->cli.proxy,
-        .insecure_http = c->opt->insecure,
+        .insecure_http = c->opt->insecure || (e->pool.n && !e->pool.key),
         .connections_max = (int)c->set->cli.connections,
     };
     return http_create(ret, loop, &conf, err);
+}
+
+void endpoint_lanes(const struct endpoint *e, struct scheduler_lane ret[static LANES])
+{
+    ret[LANE_BATCH] = ret[LANE_SYNC] = (struct scheduler_lane){
+        .prices = e->prices,
+        .provider = PROVIDER_OPENAI,
+        .endpoint = e->origin,
+        .calls = e->key,
+    };
+    ret[LANE_POOL] = (struct scheduler_lane){
+        .prices = e->pool.n ? e->pool.prices : NULL,
+        .provider = PROVIDER_POOL,
+        .endpoint = e->pool.endpoint,
+        .calls = e->pool.n,
+        .why = e->pool.why,
+        .hint = e->pool.hint,
+    };
 }

@@ -3,14 +3,18 @@
  *
  * Address: config openai.base_url (OPENAI_BASE_URL), a slash at its end makes no difference.
  * Key: core/secret.h. Prices: the price book in the program unless prices.file names another.
- * Opened once per command; owns the secret and the book.
+ * Servers of one's own: cli/servers.h. Opened once per command; owns all of them.
  */
 #ifndef OFFPEAK_CLI_ENDPOINT_H
 #define OFFPEAK_CLI_ENDPOINT_H
 
 #include "cli/cli.h"
+#include "cli/servers.h"
 #include "core/http.h"
 #include "core/prices.h"
+#include "scheduler/scheduler.h"
+
+#define PROVIDER_OPENAI "openai" /* in the price book and in records */
 
 struct loop;
 
@@ -18,16 +22,23 @@ struct endpoint {
     char base_url[512]; /* without a slash at its end */
     char origin[256];
     char account[64];   /* fingerprint; "" without a key */
-    struct secret *key; /* NULL: none given */
+    struct secret *key; /* NULL: none given: no calls to a provider */
     struct price_book *prices;
+    struct servers pool;
 };
 
-/* The address and the prices; the key too unless `key_optional` and there is none. */
-int endpoint_open(struct endpoint *ret, const struct cli *c, bool key_optional,
-                  struct err *err);
+struct endpoint_need {
+    bool key;  /* there must be one */
+    bool pool; /* servers of one's own must be given; nothing else has to be asked */
+};
+
+int endpoint_open(struct endpoint *ret, const struct cli *c,
+                  const struct endpoint_need *need, struct err *err);
 void endpoint_close(struct endpoint *e);
-int endpoint_http(const struct cli *c, struct loop *loop, struct http **ret,
-                  struct err *err);
+int endpoint_http(const struct endpoint *e, const struct cli *c, struct loop *loop,
+                  struct http **ret, struct err *err);
+/* The terms of each lane, borrowed from `e`. */
+void endpoint_lanes(const struct endpoint *e, struct scheduler_lane ret[static LANES]);
 
 /* The price book built into the program (schemas/price-book.json). */
 extern const char price_book_text[];

@@ -33,6 +33,9 @@ const struct option_row option_rows[OPT_IDS] = {
                       "ignore stored answers; store the new ones"),
     [OPT_REUSE] = ROW("reuse", 0, "WHICH", OPTION_TEXT, reuse,
                       "answers to reuse: always, deterministic or never [always]"),
+    [OPT_LANE] =
+        ROW("lane", 0, "LANE", OPTION_TEXT, lane,
+            "how calls are made: batch, sync or pool (servers of your own) [batch]"),
     [OPT_WAIT] =
         ROW("wait", 0, NULL, OPTION_FLAG, wait, "at a closed gate, stay until it opens"),
     [OPT_SET] = ROW("set", 0, "KEY=VALUE", OPTION_LIST, sets,
@@ -45,8 +48,9 @@ const struct option_row option_rows[OPT_IDS] = {
                          "allow plain http to another machine"),
     [OPT_RECORDS] = ROW("records", 0, NULL, OPTION_FLAG, records,
                         "print the spend records, one JSON object a line"),
-    [OPT_IN_DOUBT] = ROW("in-doubt", 0, NULL, OPTION_FLAG, in_doubt,
-                         "print only records of calls that may have been billed unseen"),
+    [OPT_IN_DOUBT] =
+        ROW("in-doubt", 0, NULL, OPTION_FLAG, in_doubt,
+            "list the calls that may have been billed without an answer being seen"),
     [OPT_LIMIT] = ROW("limit", 0, "USD", OPTION_USD, limit, "the most that may be spent"),
     [OPT_PER] = ROW("per", 0, "PERIOD", OPTION_TEXT, per, "day, month or total (UTC)"),
     [OPT_WHY] = ROW("why", 0, "TEXT", OPTION_TEXT, why, "kept with the change"),

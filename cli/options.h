@@ -28,6 +28,7 @@ enum option_id {
     OPT_DRY_RUN,
     OPT_FRESH,
     OPT_REUSE,
+    OPT_LANE,
     OPT_WAIT,
     OPT_SET,
     OPT_CONFIG,
@@ -59,7 +60,7 @@ struct options {
     uint64_t first;
     struct option_usd max_cost, limit;
     bool dry_run, fresh, wait, insecure, records, in_doubt, markdown, json, quiet, help;
-    const char *reuse, *config, *key_file, *per, *why;
+    const char *reuse, *lane, *config, *key_file, *per, *why;
     const char *sets[OPTION_SETS_MAX];
     unsigned sets_n;
     const char *operands[OPTION_OPERANDS_MAX];

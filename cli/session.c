@@ -327,6 +327,7 @@ static void fill_end(struct session *s)
     if (s->worker) {
         worker_status(s->worker, &w);
         s->end->batches = at_provider(&w.lane);
+        memcpy(s->end->left, w.left, sizeof(w.left));
     }
     if (!s->follow) {
         fill_without_run(&s->end->status, &w);

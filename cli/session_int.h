@@ -42,10 +42,10 @@ void session_step(
 /* session_start.c */
 int session_start_roles(struct session *s, struct err *err);
 void session_stop_roles(struct session *s);
-/* 1 the folder is ours now, 0 somebody else works there, for the same account. */
+/* session_owner.c. 1 the folder is ours now, 0 somebody else works there, for the same account. */
 int session_take_or_join(struct session *s, struct err *err);
 void session_try_take_over(struct session *s);
-/* What is asked now against what stands in the folder, then the lines that are not queued. */
+/* session_start.c. What is asked now against what stands in the folder, then the lines that are not queued. */
 int session_start_run(struct session *s, struct err *err);
 
 #endif

@@ -4,38 +4,27 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <time.h>
-
-#define NOTE_TRIES     40 /* 25 ms apart: a new owner leaves its note at once */
-#define NOTE_BYTES_MAX ((size_t)8 << 10)
 
 /* ---- the roles, when the folder is ours ---- */
 
 static int start_scheduler(struct session *s, struct err *err)
 {
-    const struct endpoint *e = s->conf.endpoint;
-    const struct scheduler_lane provider = {.prices = e->prices,
-                                            .provider = "openai",
-                                            .endpoint = e->origin,
-                                            .calls = e->key};
-    const struct scheduler_lane pool = {
-        .why = "no servers of your own were given",
-        .hint = "--set pool.servers=URL --set pool.price=free"};
     struct scheduler_conf conf = {
         .queue = s->queue,
         .loop = s->loop,
-        .lanes = {[LANE_BATCH] = provider, [LANE_SYNC] = provider, [LANE_POOL] = pool},
         .settings = &s->cli->set->scheduler,
         .on_event = session_on_event,
         .on_stop = session_on_stop,
         .ctx = s,
     };
+    endpoint_lanes(s->conf.endpoint, conf.lanes);
     int rc = scheduler_create(&s->scheduler, &conf, err);
     return rc < 0 ? rc : scheduler_start(s->scheduler, err);
 }
 
 static int start_worker(struct session *s, struct err *err)
 {
+    const struct servers *pool = &s->conf.endpoint->pool;
     struct worker_conf conf = {
         .queue = s->queue,
         .loop = s->loop,
@@ -43,6 +32,11 @@ static int start_worker(struct session *s, struct err *err)
         .prices = s->conf.endpoint->prices,
         .base_url = s->conf.endpoint->base_url,
         .key = s->conf.endpoint->key,
+        .pool = {.endpoint = pool->endpoint,
+                 .servers = pool->url,
+                 .servers_n = pool->n,
+                 .key = pool->key,
+                 .prices = pool->prices},
         .settings = &s->cli->set->worker,
         .dir = s->cli->data,
         .on_event = session_on_event,
@@ -55,7 +49,7 @@ static int start_worker(struct session *s, struct err *err)
 
 int session_start_roles(struct session *s, struct err *err)
 {
-    int rc = endpoint_http(s->cli, s->loop, &s->http, err);
+    int rc = endpoint_http(s->conf.endpoint, s->cli, s->loop, &s->http, err);
     if (rc >= 0) {
         rc = start_scheduler(s, err);
     }
@@ -68,81 +62,6 @@ void session_stop_roles(struct session *s)
     s->scheduler = scheduler_destroy(s->scheduler);
     s->worker = worker_destroy(s->worker);
     s->http = http_destroy(s->http);
-}
-
-/* ---- whose folder ---- */
-
-static int leave_note(struct session *s, struct err *err)
-{
-    char note[400];
-    snprintf(note, sizeof(note), "%s %s", s->conf.endpoint->origin,
-             s->conf.endpoint->account);
-    return queue_owner_note(s->queue, note, err);
-}
-
-/* The owner works for one endpoint and one account; our lines must mean the same. */
-static int compare_note(struct session *s, const char *note, struct err *err)
-{
-    const struct endpoint *e = s->conf.endpoint;
-    char ours[400];
-    snprintf(ours, sizeof(ours), "%s %s", e->origin, e->account);
-    if (!strcmp(note, ours)) {
-        return 0;
-    }
-    err_set(err, ERR_TEMP,
-            "could not add to '%s': the process that owns it works for '%s', not "
-            "for '%s'",
-            s->cli->data, note, ours);
-    err_hint(err, "wait until it has ended, or use another folder with --data");
-    return -ERR_TEMP;
-}
-
-/* 1 it is ours now, 0 somebody else works there, for the same account. */
-int session_take_or_join(struct session *s, struct err *err)
-{
-    for (int i = 0; i < NOTE_TRIES; i++) {
-        int rc = queue_take_ownership(s->queue, err);
-        if (rc > 0) {
-            s->owner = true;
-            rc = leave_note(s, err);
-            return rc < 0 ? rc : 1;
-        }
-        _cleanup_(buf_fini) struct buf note;
-        buf_init(&note, NOTE_BYTES_MAX);
-        if (rc == 0) {
-            rc = queue_owner_read(s->queue, &note, err);
-        }
-        if (rc < 0 || (rc > 0 && note.n)) {
-            return rc < 0 ? rc : compare_note(s, note.p, err);
-        }
-        struct timespec pause = {.tv_nsec = 25 * 1000 * 1000};
-        nanosleep(&pause, NULL);
-    }
-    return err_set(err, ERR_TEMP, "could not use '%s': another process is starting on it",
-                   s->cli->data);
-}
-
-void session_try_take_over(struct session *s)
-{
-    struct err err = {0};
-    if (s->owner) {
-        return;
-    }
-    int rc = queue_take_ownership(s->queue, &err);
-    if (rc == 0) {
-        return;
-    }
-    if (rc > 0) {
-        s->owner = true;
-        session_on_event(s, NULL,
-                         "the process that owned the data folder has ended; going on "
-                         "in its place");
-        rc = leave_note(s, &err);
-    }
-    rc = rc < 0 ? rc : session_start_roles(s, &err);
-    if (rc < 0) {
-        session_end(s, SESSION_FAILED, &err);
-    }
 }
 
 /* ---- submit ---- */
@@ -211,25 +130,44 @@ static int start_follow(struct session *s, const struct run_row *row, struct err
     return follow_open(&s->follow, &conf, err);
 }
 
-/* For which endpoint was that run submitted, when not for ours? 0: for ours, or nobody knows. */
-static int is_elsewhere(struct session *s, const char *team, const char *feature,
-                        const char *run, struct err *err)
+/* A run whose lane this process knows nothing of holds everything behind it. */
+static int refuse_unknown_lane(const struct session *s, const struct run_found *found,
+                               const struct scheduler_lane *terms, struct err *err)
 {
-    struct run_wanted wanted = {.team = team, .feature = feature, .run = run};
+    err_set(err, ERR_USAGE,
+            "could not add to '%s': run '%s' waits there for lane '%s', and %s",
+            s->cli->data, found->run, lane_name(found->row.lane), terms->why);
+    err_hint(err, "%s; or use another queue with --feature", terms->hint);
+    return -ERR_USAGE;
+}
+
+/* For which endpoint was that run submitted, when not for ours? 0: for ours, nobody knows, or it
+ * is not asked by this process. */
+static int is_elsewhere(struct session *s, const struct run_wanted *wanted, bool released,
+                        struct err *err)
+{
     struct run_found found;
-    int rc = run_find(s->queue, &wanted, &found, err);
-    if (rc <= 0 || !found.row.endpoint[0] ||
-        !strcmp(found.row.endpoint, s->conf.endpoint->origin)) {
+    struct scheduler_lane lanes[LANES];
+    endpoint_lanes(s->conf.endpoint, lanes);
+    int rc = run_find(s->queue, wanted, &found, err);
+    const struct scheduler_lane *terms = &lanes[rc > 0 ? found.row.lane : LANE_BATCH];
+    if (rc > 0 && !terms->prices && !released) {
+        return refuse_unknown_lane(s, &found, terms, err);
+    }
+    if (rc <= 0 || !found.row.endpoint[0] || !terms->calls ||
+        !strcmp(found.row.endpoint, terms->endpoint)) {
         return rc < 0 ? rc : 0;
     }
+    bool pool = found.row.lane == LANE_POOL;
     err_set(err, ERR_USAGE,
-            "could not add to '%s': run '%s' is under way for '%s', and the base URL is "
+            "could not add to '%s': run '%s' is under way for '%s', and the %s is "
             "'%s' now",
-            s->cli->data, run, found.row.endpoint, s->conf.endpoint->origin);
+            s->cli->data, wanted->run, found.row.endpoint, pool ? "pool" : "base URL",
+            terms->endpoint);
     err_hint(err,
-             "set OPENAI_BASE_URL back to '%s' until it is done, or use another "
-             "folder with --data",
-             found.row.endpoint);
+             "set %s back to '%s' until it is done, or use another folder with --data",
+             pool ? "pool.name" : "OPENAI_BASE_URL",
+             found.row.endpoint + (pool ? strlen(ENDPOINT_POOL) : 0));
     return -ERR_USAGE;
 }
 
@@ -247,12 +185,15 @@ static int check_waiting(struct session *s, const char *topic, struct err *err)
     if (rc > 0 && !strcmp(topic, TOPIC_READY)) {
         rc = release_decode(msg.headers, &r) < 0
                  ? 0
-                 : is_elsewhere(s, r.team, r.feature, r.run, err);
+                 : is_elsewhere(s, &(struct run_wanted){r.team, r.feature, r.run}, true,
+                                err);
     } else if (rc > 0) {
         rc = job_head_decode(msg.headers, &head) < 0
                  ? 0
-                 : is_elsewhere(s, s->submitting.team, s->submitting.feature, head.run,
-                                err);
+                 : is_elsewhere(s,
+                                &(struct run_wanted){s->submitting.team,
+                                                     s->submitting.feature, head.run},
+                                false, err);
     }
     queue_feed_close(feed);
     return rc < 0 ? rc : 0;

@@ -38,6 +38,17 @@ static const struct config_row cli_rows[] = {
         .help = "price book to use instead of the one in the program",
     },
     {
+        .key = "lane",
+        .type = CONFIG_ENUM,
+        .offset = AT(lane),
+        .deflt = "batch",
+        .enum_names = "batch|sync|pool",
+        .help =
+            "how the calls of a new run are made: the provider's batch API, one by one, "
+            "or on servers of your own",
+        .flag = "--lane",
+    },
+    {
         .key = "reuse",
         .type = CONFIG_ENUM,
         .offset = AT(reuse),
@@ -96,17 +107,71 @@ static const struct config_row cli_rows[] = {
     },
 };
 
+static const struct config_row pool_rows[] = {
+    {
+        .key = "pool.servers",
+        .type = CONFIG_STRING,
+        .offset = AT(pool_servers),
+        .help = "addresses of OpenAI-compatible servers, with commas between",
+    },
+    {
+        .key = "pool.price",
+        .type = CONFIG_STRING,
+        .offset = AT(pool_price),
+        .help = "what they cost: free, or INPUT/CACHED/OUTPUT in USD per million tokens",
+    },
+    {
+        .key = "pool.name",
+        .type = CONFIG_STRING,
+        .offset = AT(pool_name),
+        .deflt = "default",
+        .help = "pools of one name share stored answers: give pools that answer "
+                "differently different names",
+    },
+    {
+        .key = "pool.key_file",
+        .type = CONFIG_STRING,
+        .offset = AT(pool_key_file),
+        .help = "file that holds the key the servers ask for; none by default",
+    },
+    {
+        .key = "pool.context_tokens",
+        .type = CONFIG_INT,
+        .offset = AT(pool_context_tokens),
+        .deflt = "131072",
+        .min = 1,
+        .max = 100000000,
+        .help = "the longest prompt they read, for the bound of a call with images",
+    },
+    {
+        .key = "pool.max_output_tokens",
+        .type = CONFIG_INT,
+        .offset = AT(pool_output_tokens),
+        .deflt = "4096",
+        .min = 1,
+        .max = 100000000,
+        .help = "the longest answer they give to a call without an output limit",
+    },
+};
+
 static int load(struct settings *s, const struct options *o, char *const *environment,
                 struct err *err)
 {
-    struct config_flag flags[] = {{"--reuse", o->reuse}};
+    struct config_flag flags[2];
+    size_t n = 0;
+    if (o->reuse) {
+        flags[n++] = (struct config_flag){"--reuse", o->reuse};
+    }
+    if (o->lane) {
+        flags[n++] = (struct config_flag){"--lane", o->lane};
+    }
     struct config_sources from = {
         .config_file = o->config,
         .environment = environment,
         .sets = o->sets,
         .set_count = o->sets_n,
         .flags = flags,
-        .flag_count = o->reuse ? 1 : 0,
+        .flag_count = n,
     };
     return config_load(s->config, &from, err);
 }
@@ -117,6 +182,7 @@ int settings_load(struct settings *ret, const struct options *o, char *const *en
     *ret = (struct settings){
         .sections = {
             {"Provider, prices and input", cli_rows, ARRAY_LEN(cli_rows), &ret->cli},
+            {"Servers of your own", pool_rows, ARRAY_LEN(pool_rows), &ret->cli},
             {"Admission", scheduler_config_rows, scheduler_config_rows_len,
              &ret->scheduler},
             {"Batches and storage", worker_config_rows, worker_config_rows_len,

@@ -17,6 +17,9 @@ const char *reuse_name(enum reuse r);
 
 struct cli_settings {
     const char *base_url, *key_file, *prices_file, *ca_file, *proxy;
+    const char *pool_servers, *pool_price, *pool_name, *pool_key_file;
+    int64_t pool_context_tokens, pool_output_tokens;
+    int lane;      /* enum lane */
     int reuse;     /* enum reuse */
     int normalise; /* enum prompt_level */
     int64_t connections, input_max_line, data_max_bytes;
@@ -25,7 +28,7 @@ struct cli_settings {
 struct settings {
     struct config *config;
     struct config_section
-        sections[3]; /* the config borrows them: settings stay where they are */
+        sections[4]; /* the config borrows them: settings stay where they are */
     struct cli_settings cli;
     struct scheduler_settings scheduler;
     struct worker_settings worker;

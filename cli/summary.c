@@ -39,6 +39,29 @@ static int by_status(const struct follow_status *s, struct err *err)
     return 0;
 }
 
+static const char *left_why(enum lane lane)
+{
+    switch (lane) {
+    case LANE_BATCH:
+    case LANE_SYNC: return "no API key was given (OPENAI_API_KEY or --key-file)";
+    case LANE_POOL: return "no servers were given (pool.servers and pool.price)";
+    }
+    return "";
+}
+
+/* A run without a file is there to work off what waits: did anything of it stay? */
+static int by_left(const struct cli *c, const struct session_end *end, struct err *err)
+{
+    for (unsigned lane = 0; lane < LANES && !c->opt->operands_n; lane++) {
+        if (end->left[lane]) {
+            return err_set(err, ERR_GATE, "%" PRIu32 " jobs of lane '%s' wait: %s",
+                           end->left[lane], lane_name((enum lane)lane),
+                           left_why((enum lane)lane));
+        }
+    }
+    return by_status(&end->status, err);
+}
+
 static int at_gate(const struct cli *c, const struct session_end *end, struct err *err)
 {
     const struct gate *g = &end->gate;
@@ -61,7 +84,7 @@ int summary_judge(const struct cli *c, const struct session_end *end, struct err
     case SESSION_FAILED:
     case SESSION_ACCOUNT: *err = end->err; return -(int)end->err.code;
     case SESSION_GATE: return at_gate(c, end, err);
-    case SESSION_DONE: return by_status(&end->status, err);
+    case SESSION_DONE: return by_left(c, end, err);
     case SESSION_SIGNAL: return -(128 + end->signal);
     }
     return -ERR_FAIL;
@@ -139,6 +162,17 @@ static void print_data(const struct summary *s)
     }
 }
 
+/* Jobs that were let through for a lane this process makes no calls in. */
+static void print_left(const struct session_end *end)
+{
+    for (unsigned lane = 0; lane < LANES; lane++) {
+        if (end->left[lane]) {
+            fprintf(stderr, "  %" PRIu32 " jobs of lane '%s' wait: %s\n", end->left[lane],
+                    lane_name((enum lane)lane), left_why((enum lane)lane));
+        }
+    }
+}
+
 static void print_next(const struct summary *s)
 {
     if (s->out && strcmp(s->out, "-")) {
@@ -177,6 +211,7 @@ void summary_print(const struct summary *s)
     if (s->file) {
         print_money(&status->money);
     }
+    print_left(s->end);
     print_next(s);
 }
 
@@ -227,6 +262,7 @@ void summary_print_json(const struct summary *s, int exit_code)
     json_text("run", s->file ? s->file->run : NULL);
     json_text("team", o->team ? o->team : "default");
     json_text("feature", o->feature ? o->feature : "default");
+    json_text("lane", s->file ? lane_name(s->end->row.lane) : NULL);
     json_text("over", overs[s->end->over]);
     json_count("jobs", s->file ? run_jobs(&s->end->row) : st->results);
     json_count("results", st->results);
@@ -240,6 +276,7 @@ void summary_print_json(const struct summary *s, int exit_code)
     json_amount("baseline_usd", st->money.baseline);
     json_saved(&st->money);
     json_count("in_doubt", st->money.in_doubt);
+    json_amount("in_doubt_usd", st->money.in_doubt_usd);
     json_count("without_output_limit", st->unlimited);
     json_text("out", s->out);
     json_text("errors", s->errors);
@@ -249,16 +286,37 @@ void summary_print_json(const struct summary *s, int exit_code)
 
 /* ---- a dry run ---- */
 
+static bool is_pool(const struct dryrun_conf *c)
+{
+    return c->row->lane == LANE_POOL;
+}
+
+/* Whatever is asked for: NULL when there is none. */
 static const char *key_origin(const struct dryrun_conf *c)
 {
-    return c->endpoint->key ? secret_origin(c->endpoint->key) : NULL;
+    const struct secret *key = is_pool(c) ? c->endpoint->pool.key : c->endpoint->key;
+    return key ? secret_origin(key) : NULL;
+}
+
+static const struct price_book *prices_of(const struct dryrun_conf *c)
+{
+    return is_pool(c) ? c->endpoint->pool.prices : c->endpoint->prices;
+}
+
+static void print_terms(const struct dryrun_conf *c)
+{
+    const char *key = key_origin(c);
+    const char *none = is_pool(c) ? "none" : "none: set OPENAI_API_KEY or use --key-file";
+    printf("  endpoint        %s\n",
+           is_pool(c) ? c->endpoint->pool.label : c->endpoint->base_url);
+    printf("  key             %s\n", key ? key : none);
+    printf("  price book      %s\n", price_book_version(prices_of(c)));
 }
 
 void summary_print_dryrun(const struct dryrun_conf *c, const struct dryrun *d)
 {
     char low[USD_TEXT_MAX], high[USD_TEXT_MAX];
     struct usd_sum most = {0};
-    const char *key = key_origin(c);
     printf("dry run of '%s' as run '%s': nothing was sent\n", c->file->label,
            c->file->run);
     printf("  jobs            %" PRIu64 "\n", d->jobs);
@@ -268,18 +326,18 @@ void summary_print_dryrun(const struct dryrun_conf *c, const struct dryrun *d)
     printf("  calls to buy    %" PRIu64 "\n", d->distinct);
     printf("  lowest cost     %s (no output, %d bytes of prompt a token)\n",
            usd_show(d->lowest, 6, low), DRYRUN_BYTES_PER_TOKEN);
-    printf("  highest cost    %s (no bill can be higher)\n",
-           usd_show(d->highest, 6, high));
+    printf("  highest cost    %s (no bill can be higher%s)\n",
+           usd_show(d->highest, 6, high),
+           lane_tries(c->row->lane) > 1 && usd_sum_cmp(d->highest, most)
+               ? ", should every call be billed twice"
+               : "");
     if (d->unlimited) {
         printf("  %" PRIu64
                " calls state no output limit: the highest cost takes the model's; set "
                "max_completion_tokens\n",
                d->unlimited);
     }
-    printf("  endpoint        %s\n", c->endpoint->base_url);
-    printf("  key             %s\n",
-           key ? key : "none: set OPENAI_API_KEY or use --key-file");
-    printf("  price book      %s\n", price_book_version(c->endpoint->prices));
+    print_terms(c);
     if (c->row->has_max_cost) {
         usd_sum_add(&most, c->row->max_cost);
         printf("  --max-cost      %s: %s\n", usd_show(most, 6, low),
@@ -301,8 +359,10 @@ void summary_print_dryrun_json(const struct dryrun_conf *c, const struct dryrun 
     json_count("without_output_limit", d->unlimited);
     json_amount("lowest_usd", d->lowest);
     json_amount("highest_usd", d->highest);
-    json_text("endpoint", c->endpoint->base_url);
+    json_text("lane", lane_name(c->row->lane));
+    json_text("endpoint",
+              is_pool(c) ? c->endpoint->pool.endpoint : c->endpoint->base_url);
     json_text("key", key_origin(c));
-    json_text("price_book", price_book_version(c->endpoint->prices));
+    json_text("price_book", price_book_version(prices_of(c)));
     printf("\"dry_run\":true}\n");
 }

@@ -3,6 +3,8 @@
 #include "cli/seen.h"
 #include "core/jtext.h"
 
+#include <stdio.h>
+
 #define KINDS 4 /* of spend records: two bits of a folded number */
 
 static const char *const tactic_names[TACTICS] = {
@@ -96,8 +98,13 @@ int spend_line_fold(const struct spend_line *l, struct seen *seen, struct err *e
         return err_set(err, ERR_VERSION,
                        "could not read a spend record: '%s' is no job id", l->head.job);
     }
-    struct span stream = span_of(job.p, (size_t)(at - job.p));
-    int rc = seen_add(seen, stream, offset * KINDS + (uint64_t)l->head.kind);
+    char stream[JOB_ID_MAX + 16]; /* each try in doubt is a record of its own */
+    int n = snprintf(stream, sizeof(stream), "%.*s", (int)(at - job.p), job.p);
+    if (l->head.kind == SPEND_IN_DOUBT && l->head.try_n > 1) {
+        n += snprintf(stream + n, sizeof(stream) - (size_t)n, "#%u", l->head.try_n);
+    }
+    int rc = seen_add(seen, span_of(stream, (size_t)n),
+                      offset * KINDS + (uint64_t)l->head.kind);
     return rc < 0 ? err_set(err, ERR_FAIL, "could not add up spend: no memory") : rc;
 }
 

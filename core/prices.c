@@ -1,3 +1,5 @@
+#include "core/prices.h"
+
 #include "core/prices_int.h"
 
 #include <stdlib.h>

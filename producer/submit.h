@@ -48,7 +48,7 @@ int submit_copy_stdin(int fd, const char *dir, struct buf *ret, struct err *err)
 
 /* What stands in `runs` against what is asked now. */
 enum run_match { RUN_NEW, RUN_CONTINUES, RUN_FINISHED_SUBMIT };
-/* ERR_USAGE naming both sides when bytes, team, feature or endpoint differ. */
+/* ERR_USAGE naming both sides when bytes, team, feature, lane or endpoint differ. */
 int submit_match(struct queue *q, const struct submit_conf *conf, enum run_match *ret,
                  struct run_row *ret_row, struct err *err);
 

@@ -111,6 +111,9 @@ static int differs(const char *run, const char *what, const char *was, const cha
 static int compare_row(const struct submit_conf *c, const struct run_row *row,
                        struct err *err)
 {
+    if (row->lane != c->row.lane) {
+        return differs(c->run, "lane", lane_name(row->lane), lane_name(c->row.lane), err);
+    }
     if (strcmp(row->endpoint, c->row.endpoint)) {
         return differs(c->run, "endpoint", row->endpoint, c->row.endpoint, err);
     }

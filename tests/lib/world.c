@@ -412,7 +412,7 @@ static bool in_scope(const char *scope, const char *team, const char *feature)
 /* What a job has reserved still. */
 struct held {
     char job[JOB_ID_MAX];
-    int64_t pico;
+    int64_t left; /* pico-dollars */
 };
 
 struct folding {
@@ -447,8 +447,8 @@ static void settle_one(struct folding *f, const struct spend_head *h)
     if (!held || !in_scope(f->scope, h->team, h->feature)) {
         return;
     }
-    int64_t freed = h->final ? held->pico : usd_pico(h->cost);
-    held->pico -= freed;
+    int64_t freed = h->final ? held->left : usd_pico(h->cost);
+    held->left -= freed;
     f->fold.reserved_pico -= freed;
     f->fold.settled += h->final;
     if (h->kind == SPEND_IN_DOUBT) {
@@ -475,8 +475,8 @@ static void hold(struct folding *f, const struct release *r)
     assert_non_null(f->held);
     struct held *held = &f->held[f->held_n++];
     snprintf(held->job, sizeof(held->job), "%s", r->job);
-    held->pico = usd_pico(r->reserved);
-    f->fold.reserved_pico += held->pico;
+    held->left = usd_pico(r->reserved);
+    f->fold.reserved_pico += held->left;
 }
 
 static void fold_release(struct folding *f, const struct release *r)
