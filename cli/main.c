@@ -4,6 +4,7 @@
 #include "core/redact.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +35,19 @@ static int report(const struct err *err, int rc)
 static void on_early_signal(int signo)
 {
     _exit(128 + signo);
+}
+
+/* Who started us may have closed 0, 1 or 2: else the store's files would get these numbers, and
+ * what is printed would go into them. Writing to such a stream fails as before. */
+static void take_standard_streams(void)
+{
+    int fd = open("/dev/null", O_RDONLY);
+    while (fd >= 0 && fd <= STDERR_FILENO) {
+        fd = dup(fd);
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
 }
 
 static void set_signals(void)
@@ -245,6 +259,7 @@ static int dispatch(int argc, char **argv, struct cli *c, struct err *err)
 
 int main(int argc, char **argv)
 {
+    take_standard_streams();
     struct err err = {0};
     struct cli cli = {.program = argc > 0 ? argv[0] : "offpeak",
                       .env = take_environment()};

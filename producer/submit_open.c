@@ -108,6 +108,24 @@ static int differs(const char *run, const char *what, const char *was, const cha
     return -ERR_USAGE;
 }
 
+/* What is asked now and did not hold for the lines that are queued must not seem to hold. */
+static int compare_options(const struct submit_conf *c, const struct run_row *row,
+                           struct err *err)
+{
+    char was[USD_TEXT_MAX] = "none", is[USD_TEXT_MAX];
+    if (c->row.fresh && !row->fresh) {
+        return differs(c->run, "--fresh", "not given", "given", err);
+    }
+    if (!c->row.has_max_cost ||
+        (row->has_max_cost && usd_cmp(row->max_cost, c->row.max_cost) == 0)) {
+        return 0;
+    }
+    if (row->has_max_cost) {
+        usd_format(row->max_cost, was);
+    }
+    return differs(c->run, "--max-cost", was, usd_format(c->row.max_cost, is), err);
+}
+
 static int compare_row(const struct submit_conf *c, const struct run_row *row,
                        struct err *err)
 {
@@ -123,7 +141,7 @@ static int compare_row(const struct submit_conf *c, const struct run_row *row,
         snprintf(is, sizeof(is), "'%s' with SHA-256 %.8s", c->label, c->row.digest);
         return differs(c->run, "input", was, is, err);
     }
-    return 0;
+    return compare_options(c, row, err);
 }
 
 /* Is this run id taken by another queue: its key ends in "/run". */
