@@ -22,7 +22,8 @@
 
 #define OPENAI_TOKENS_MAX \
     10000000 /* of one request; more is a mistake of the other side */
-#define OPENAI_INPUTS_MAX 2048 /* of one request for embeddings, so vectors of its answer */
+#define OPENAI_INPUTS_MAX \
+    2048 /* of one request for embeddings, so vectors of its answer */
 
 extern const struct provider provider_openai;
 
