@@ -79,7 +79,8 @@ static bool chat_complete(struct span body, struct answer *a)
     }
     for (size_t at = 0; jtext_next(choices, &at, NULL, &choice); n++) {
         if (!jtext_get(choice, "finish_reason", &v) ||
-            !(jtext_is_string(v, "stop") || jtext_is_string(v, "tool_calls"))) {
+            !(jtext_is_string(v, "stop") || jtext_is_string(v, "tool_calls") ||
+              jtext_is_string(v, "function_call"))) {
             return false;
         }
         if (member(choice, "message", JTEXT_OBJECT, &message) &&
