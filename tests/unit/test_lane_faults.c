@@ -85,6 +85,34 @@ static void test_a_base_url_without_files_stops_the_account_and_says_so(void **s
     assert_event(ln, "no file uploads");
 }
 
+static void test_why_the_account_stands_still_has_a_code(void **state)
+{
+    struct lane_night *ln = *state;
+    static const struct {
+        struct desk_trouble trouble;
+        int code;
+    } rows[] = {
+        {{.what = DESK_STATUS, .status = 404}, ERR_TEMP}, /* the address is wrong */
+        {{.what = DESK_STATUS, .status = 401}, ERR_AUTH},
+        {{.what = DESK_STATUS, .status = 302}, ERR_TEMP},
+        {{.what = DESK_UNSENT}, ERR_TEMP},
+    };
+    given_batch(ln, 2);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct desk_trouble t = rows[i].trouble;
+        t.op = DESK_UPLOAD;
+        t.times = 10000;
+        ln->desk.troubles_len = 0;
+        desk_trouble(&ln->desk, t);
+        pass(ln, 15 * MINUTE);
+        assert_non_null(status(ln).account_stop);
+        assert_int_equal(status(ln).account_stop_code, rows[i].code);
+    }
+    ln->desk.troubles_len = 0;
+    pass(ln, 15 * MINUTE);
+    assert_bought_once(ln);
+}
+
 static void test_a_list_nobody_may_see_stops_the_account_and_says_so(void **state)
 {
     struct lane_night *ln = *state;
@@ -166,6 +194,17 @@ static void test_a_file_that_stays_unseen_is_uploaded_again(void **state)
     assert_int_equal(ln->desk.asked[DESK_CREATE], 7);
     assert_int_equal(ln->desk.asked[DESK_UPLOAD], 2);
     assert_event(ln, "does not find the input file it was given");
+}
+
+static void test_a_create_refused_for_its_size_is_split(void **state)
+{
+    struct lane_night *ln = *state;
+    desk_trouble(&ln->desk, (struct desk_trouble){
+                                .op = DESK_CREATE, .what = DESK_STATUS, .status = 413});
+    given_batch(ln, 4);
+    pass(ln, 10 * MINUTE);
+    assert_bought_once(ln);
+    assert_int_equal(ln->desk.batches_len, 2);
 }
 
 static void test_a_result_file_that_is_gone_leaves_its_jobs_in_doubt(void **state)
@@ -435,12 +474,14 @@ int main(void)
         TEST(test_no_trouble_with_a_poll_ends_a_job),
         TEST(test_no_trouble_with_a_download_ends_a_job),
         TEST(test_a_base_url_without_files_stops_the_account_and_says_so),
+        TEST(test_why_the_account_stands_still_has_a_code),
         TEST(test_a_list_nobody_may_see_stops_the_account_and_says_so),
         TEST(test_an_input_that_cannot_be_deleted_is_not_sent_again),
         TEST(test_what_needs_deleting_may_be_gone_already),
         TEST(test_an_upload_that_arrived_cut_is_made_again),
         TEST(test_a_file_just_uploaded_may_be_seen_late),
         TEST(test_a_file_that_stays_unseen_is_uploaded_again),
+        TEST(test_a_create_refused_for_its_size_is_split),
         TEST(test_a_result_file_that_is_gone_leaves_its_jobs_in_doubt),
         TEST(test_a_result_file_that_is_seen_late_is_waited_for),
         TEST(test_a_file_without_a_last_newline_is_taken_after_three_downloads),
