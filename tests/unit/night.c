@@ -2,6 +2,7 @@
 
 #include "worker/answers.h"
 #include "worker/lane_batch.h"
+#include "worker/lane_direct.h"
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +34,9 @@ static void on_room(void *ctx)
     if (n->lane) {
         lane_batch_on_settle_room(n->lane);
     }
+    if (n->direct) {
+        lane_direct_on_settle_room(n->direct);
+    }
 }
 
 static void on_committed(void *ctx, struct call *c)
@@ -41,6 +45,9 @@ static void on_committed(void *ctx, struct call *c)
     n->committed++;
     if (n->lane) {
         lane_batch_on_committed(n->lane, c);
+    }
+    if (n->direct) {
+        lane_direct_on_committed(n->direct, c);
     }
 }
 
@@ -192,7 +199,9 @@ static void describe(struct night *n, const struct asked *a, struct release *r)
     r->key = hash_of(span_str(a->question ? a->question : ""));
     r->chain[0] = (struct prompt_link){.hash = hash_u64(r->key), .bytes = 100};
     r->chain_len = 1;
-    r->reserved = usd_from_pico(1000000000); /* 0.001 */
+    r->lane = a->lane;
+    r->tries = a->tries ? a->tries : 1;
+    r->reserved = usd_from_pico(1000000000 * (int64_t)r->tries); /* 0.001 a try */
     r->input_bound = 200;
     r->output_bound = 20;
     r->inputs = a->inputs;

@@ -21,6 +21,7 @@
 #include "worker/settle.h"
 
 struct lane_batch;
+struct lane_direct;
 
 #define NIGHT_START_MS INT64_C(1795224000000) /* 2026-11-21 00:00 UTC */
 
@@ -33,7 +34,8 @@ struct night {
     struct call_table *calls;
     struct price_book *prices;
     struct settle *settle;
-    struct lane_batch *lane; /* when a test makes one: it hears from settle too */
+    struct lane_direct *direct; /* the same, of calls made one by one */
+    struct lane_batch *lane;    /* when a test makes one: it hears from settle too */
     /* what settle said */
     int rooms, committed, stops;
     struct err stop;
@@ -58,6 +60,8 @@ struct asked {
     enum verdict verdict;
     const char *why;
     size_t line_bytes; /* 0: as short as it is */
+    enum lane lane;
+    uint32_t tries; /* 0: one; each is reserved with 0.001 */
 };
 /* Its offset in `ready`. */
 uint64_t release_job(struct night *n, const struct asked *a);
