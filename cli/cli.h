@@ -57,8 +57,6 @@ struct command {
 const struct command *command_find(const char *name); /* NULL: none */
 const struct command *command_at(unsigned i);         /* by name; NULL behind the last */
 const char *command_nearest(const char *name);
-void command_print_help(const struct command *cmd);
-void command_print_overview(void);
 
 int cmd_budget(struct cli *c, struct err *err);
 int cmd_cat(struct cli *c, struct err *err);

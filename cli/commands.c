@@ -1,6 +1,6 @@
 #include "cli/cli.h"
 
-#include <stdio.h>
+#include <string.h>
 
 #define COMMON     (OPT(DATA))
 #define CONFIGURED (OPT(SET) | OPT(CONFIG))
@@ -37,12 +37,13 @@ static const struct command commands[] = {
     },
     {
         .name = "config",
-        .operands = "",
+        .operands = "[show]",
         .what = "every setting: its value and where it came from",
-        .examples = "  offpeak config\n"
-                    "  offpeak config --set batch.poll=5m\n",
-        .takes = CONFIGURED | OPT(REUSE) | OPT(MARKDOWN),
+        .examples = "  offpeak config show\n"
+                    "  offpeak config show --origin --set batch.poll=5m\n",
+        .takes = CONFIGURED | OPT(REUSE) | OPT(ORIGIN) | OPT(JSON) | OPT(MARKDOWN),
         .needs = NEEDS_CONFIG,
+        .operands_max = 1,
         .run = cmd_config,
     },
     {
@@ -121,47 +122,4 @@ const char *command_nearest(const char *name)
         names[i] = commands[i].name;
     }
     return options_nearest(name, names, ARRAY_LEN(names));
-}
-
-static void print_option(const struct option_row *row)
-{
-    char left[48];
-    char letter[8] = "    ";
-    if (row->letter) {
-        snprintf(letter, sizeof(letter), "-%c, ", row->letter);
-    }
-    snprintf(left, sizeof(left), "%s--%s%s%s", letter, row->name, row->arg ? " " : "",
-             row->arg ? row->arg : "");
-    printf("  %-24s %s\n", left, row->what);
-}
-
-void command_print_help(const struct command *cmd)
-{
-    printf("offpeak %s: %s\n\n%s\nUsage: offpeak %s %s%s[options]\n\n", cmd->name,
-           cmd->what, cmd->examples, cmd->name, cmd->operands,
-           cmd->operands[0] ? " " : "");
-    for (unsigned id = 0; id < OPT_IDS; id++) {
-        if ((cmd->takes | OPT(HELP)) & (uint32_t)1 << id) {
-            print_option(&option_rows[id]);
-        }
-    }
-    if (cmd->needs & NEEDS_CONFIG) {
-        printf("\nSettings for --set: offpeak config\n");
-    }
-}
-
-void command_print_overview(void)
-{
-    printf(
-        "offpeak runs a file of LLM jobs through batch APIs, buys equal questions once, and\n"
-        "proves where every cent went.\n\n"
-        "  offpeak run jobs.jsonl --dry-run\n"
-        "  offpeak run jobs.jsonl -o results.jsonl --first 20 --max-cost 0.10\n"
-        "  offpeak spend\n\n"
-        "Commands:\n");
-    for (unsigned i = 0; i < ARRAY_LEN(commands); i++) {
-        printf("  %-8s %s\n", commands[i].name, commands[i].what);
-    }
-    printf("\nMore: offpeak help COMMAND, offpeak --version\n"
-           "Key:  OPENAI_API_KEY, OPENAI_API_KEY_FILE or --key-file\n");
 }

@@ -1,5 +1,6 @@
 /* The program: what happens, in order, whatever the command is. */
 #include "cli/cli.h"
+#include "cli/help.h"
 #include "core/failpoint.h"
 #include "core/redact.h"
 
@@ -215,13 +216,17 @@ static int unknown_command(const char *name, struct err *err)
 static int help(const char *name, struct err *err)
 {
     const struct command *cmd = name ? command_find(name) : NULL;
+    if (name && !strcmp(name, "--markdown")) {
+        help_markdown();
+        return finish_output(0, err);
+    }
     if (name && !cmd) {
         return unknown_command(name, err);
     }
     if (cmd) {
-        command_print_help(cmd);
+        help_command(cmd);
     } else {
-        command_print_overview();
+        help_overview();
     }
     return finish_output(0, err);
 }

@@ -54,8 +54,10 @@ const struct option_row option_rows[OPT_IDS] = {
     [OPT_LIMIT] = ROW("limit", 0, "USD", OPTION_USD, limit, "the most that may be spent"),
     [OPT_PER] = ROW("per", 0, "PERIOD", OPTION_TEXT, per, "day, month or total (UTC)"),
     [OPT_WHY] = ROW("why", 0, "TEXT", OPTION_TEXT, why, "kept with the change"),
+    [OPT_ORIGIN] =
+        ROW("origin", 0, NULL, OPTION_FLAG, origin, "say where each value came from"),
     [OPT_MARKDOWN] = ROW("markdown", 0, NULL, OPTION_FLAG, markdown,
-                         "print every setting as docs/CONFIG.md has it"),
+                         "print the page that is docs/CONFIG.md"),
     [OPT_JSON] = ROW("json", 0, NULL, OPTION_FLAG, json, "print one JSON object"),
     [OPT_QUIET] = ROW("quiet", 'q', NULL, OPTION_FLAG, quiet, "print nothing but errors"),
     [OPT_HELP] = ROW("help", 'h', NULL, OPTION_FLAG, help, "print this page"),

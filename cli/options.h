@@ -39,6 +39,7 @@ enum option_id {
     OPT_LIMIT,
     OPT_PER,
     OPT_WHY,
+    OPT_ORIGIN,
     OPT_MARKDOWN,
     OPT_JSON,
     OPT_QUIET,
@@ -59,7 +60,8 @@ struct options {
     const char *out, *errors, *data, *run, *team, *feature;
     uint64_t first;
     struct option_usd max_cost, limit;
-    bool dry_run, fresh, wait, insecure, records, in_doubt, markdown, json, quiet, help;
+    bool dry_run, fresh, wait, insecure, records, in_doubt, origin, markdown, json, quiet,
+        help;
     const char *reuse, *lane, *config, *key_file, *per, *why;
     const char *sets[OPTION_SETS_MAX];
     unsigned sets_n;

@@ -77,12 +77,12 @@ static void show_units(struct buf *out, int64_t value, const struct unit *units,
              value ? units[i].name : "");
 }
 
-int config_parse_duration(const char *text, int64_t *ret_ms)
+static int parse_duration(const char *text, int64_t *ret_ms)
 {
     return parse_units(text, duration_units, ARRAY_LEN(duration_units), ret_ms);
 }
 
-int config_parse_bytes(const char *text, int64_t *ret_bytes)
+static int parse_bytes(const char *text, int64_t *ret_bytes)
 {
     return parse_units(text, byte_units, ARRAY_LEN(byte_units), ret_bytes);
 }
@@ -114,14 +114,14 @@ static int set_int(const struct config_row *row, const char *text, void *field)
 static int set_duration(const struct config_row *row, const char *text, void *field)
 {
     int64_t value = 0;
-    int rc = config_parse_duration(text, &value);
+    int rc = parse_duration(text, &value);
     return set_number(row, rc, value, field);
 }
 
 static int set_bytes(const struct config_row *row, const char *text, void *field)
 {
     int64_t value = 0;
-    int rc = config_parse_bytes(text, &value);
+    int rc = parse_bytes(text, &value);
     return set_number(row, rc, value, field);
 }
 
@@ -179,19 +179,16 @@ static void show_enum(const struct config_row *row, struct buf *out)
 }
 
 static const struct type {
-    const char *name;
     const char *expected;
     int (*set)(const struct config_row *row, const char *text, void *field);
 } types[] = {
-    [CONFIG_STRING] = {"text", "text", set_string},
-    [CONFIG_BOOL] = {"true or false", "true or false", set_bool},
-    [CONFIG_INT] = {"number", "a whole number", set_int},
-    [CONFIG_DURATION] = {"duration", "a duration such as 200ms, 60s, 5m, 12h or 30d",
-                         set_duration},
-    [CONFIG_BYTES] = {"bytes", "a size such as 512, 64kB, 8MiB or 200MB", set_bytes},
-    [CONFIG_USD] = {"dollars", "dollars such as 12.50, with at most 12 decimals",
-                    set_usd},
-    [CONFIG_ENUM] = {"choice", "one of ", set_enum},
+    [CONFIG_STRING] = {"text", set_string},
+    [CONFIG_BOOL] = {"true or false", set_bool},
+    [CONFIG_INT] = {"a whole number", set_int},
+    [CONFIG_DURATION] = {"a duration such as 200ms, 60s, 5m, 12h or 30d", set_duration},
+    [CONFIG_BYTES] = {"a size such as 512, 64kB, 8MiB or 200MB", set_bytes},
+    [CONFIG_USD] = {"dollars such as 12.50, with at most 12 decimals", set_usd},
+    [CONFIG_ENUM] = {"one of ", set_enum},
 };
 
 static void show_number(const struct config_row *row, int64_t value, struct buf *out)
@@ -206,7 +203,7 @@ static void show_number(const struct config_row *row, int64_t value, struct buf 
 }
 
 /* "a duration such as ..., from 1s to 1h" */
-static void describe(const struct config_row *row, struct buf *out)
+void config_describe(const struct config_row *row, struct buf *out)
 {
     buf_adds(out, types[row->type].expected);
     if (row->type == CONFIG_ENUM) {
@@ -337,7 +334,7 @@ static int refuse_value(const struct config_row *row, const char *value,
 {
     _cleanup_(buf_fini) struct buf expected;
     buf_init(&expected, 300);
-    describe(row, &expected);
+    config_describe(row, &expected);
     return err_set(err, ERR_USAGE, "could not use %s = '%.100s' (%s): expected %s",
                    row->key, value, origin,
                    expected.p ? expected.p : types[row->type].expected);
@@ -391,10 +388,9 @@ static const char *env_get(char *const *environment, const char *name)
     return NULL;
 }
 
-/* "batch.poll" is OFFPEAK_BATCH_POLL. */
-static const char *env_name(const char *key, char ret[static CONFIG_KEY_MAX + 16])
+const char *config_env_name(const char *key, char ret[static CONFIG_ENV_MAX])
 {
-    int n = snprintf(ret, CONFIG_KEY_MAX + 16, "OFFPEAK_%.*s", CONFIG_KEY_MAX, key);
+    int n = snprintf(ret, CONFIG_ENV_MAX, "OFFPEAK_%.*s", CONFIG_KEY_MAX, key);
     for (int i = 0; i < n; i++) {
         if (ret[i] >= 'a' && ret[i] <= 'z') {
             ret[i] = (char)(ret[i] - 32);
@@ -407,10 +403,10 @@ static const char *env_name(const char *key, char ret[static CONFIG_KEY_MAX + 16
 
 static int load_environment(struct config *c, char *const *environment, struct err *err)
 {
-    char name[CONFIG_KEY_MAX + 16];
+    char name[CONFIG_ENV_MAX];
     for (size_t i = 0; i < c->slot_count; i++) {
         const struct config_row *row = c->slots[i].row;
-        const char *names[] = {row->env, env_name(row->key, name)}; /* ours wins */
+        const char *names[] = {row->env, config_env_name(row->key, name)}; /* ours wins */
         for (size_t k = 0; k < ARRAY_LEN(names); k++) {
             const char *value = names[k] ? env_get(environment, names[k]) : NULL;
             int rc = value ? config_set(c, row->key, value, names[k], err) : 0;
@@ -555,77 +551,12 @@ struct config *config_destroy(struct config *c)
 
 /* ---- showing ---- */
 
-const char *config_origin(const struct config *c, const char *key)
+bool config_at(const struct config *c, size_t i, struct config_entry *ret)
 {
-    const struct slot *s = find(c, key);
-    return s ? s->origin : NULL;
-}
-
-void config_show(const struct config *c, struct buf *out)
-{
-    for (size_t i = 0; i < c->slot_count; i++) {
-        const struct slot *s = &c->slots[i];
-        buf_addf(out, "%s = %s  (%s)\n", s->row->key, s->text ? s->text : "",
-                 s->origin ? s->origin : "unset");
+    if (i >= c->slot_count) {
+        return false;
     }
-}
-
-static void help_row(const struct config_row *row, struct buf *out)
-{
-    _cleanup_(buf_fini) struct buf left;
-    buf_init(&left, 200);
-    buf_addf(&left, "%s=%s", row->key, row->deflt ? row->deflt : "");
-    buf_addf(out, "  %-32s %s", left.p ? left.p : row->key, row->help);
-    if (row->flag) {
-        buf_addf(out, " (%s)", row->flag);
-    }
-    buf_addc(out, '\n');
-}
-
-void config_print_help(const struct config *c, struct buf *out)
-{
-    for (size_t i = 0; i < c->section_count; i++) {
-        const struct config_section *s = &c->sections[i];
-        buf_addf(out, "%s%s:\n", i ? "\n" : "", s->title);
-        for (size_t k = 0; k < s->n; k++) {
-            help_row(&s->rows[k], out);
-        }
-    }
-}
-
-static void markdown_row(const struct config_row *row, struct buf *out)
-{
-    char name[CONFIG_KEY_MAX + 16];
-    buf_addf(out, "| `%s` | ", row->key);
-    if (row->deflt) {
-        buf_addf(out, "`%s` | ", row->deflt);
-    } else {
-        buf_adds(out, "- | ");
-    }
-    if (row->type == CONFIG_STRING) {
-        buf_adds(out, types[row->type].name);
-    } else {
-        describe(row, out);
-    }
-    buf_addf(out, " | `%s`", env_name(row->key, name));
-    if (row->env) {
-        buf_addf(out, ", `%s`", row->env);
-    }
-    if (row->flag) {
-        buf_addf(out, ", `%s`", row->flag);
-    }
-    buf_addf(out, " | %s |\n", row->help);
-}
-
-void config_write_markdown(const struct config *c, struct buf *out)
-{
-    for (size_t i = 0; i < c->section_count; i++) {
-        const struct config_section *s = &c->sections[i];
-        buf_addf(out, "%s## %s\n\n", i ? "\n" : "", s->title);
-        buf_adds(out, "| option | default | value | also set by | meaning |\n"
-                      "|---|---|---|---|---|\n");
-        for (size_t k = 0; k < s->n; k++) {
-            markdown_row(&s->rows[k], out);
-        }
-    }
+    const struct slot *s = &c->slots[i];
+    *ret = (struct config_entry){s->section->title, s->row, s->text, s->origin};
+    return true;
 }

@@ -52,7 +52,7 @@ struct config_row {
 };
 
 struct config_section {
-    const char *title; /* "Batches": a heading of docs/CONFIG.md */
+    const char *title; /* "Batches": a heading where they are listed */
     const struct config_row *rows;
     size_t n;
     void *base;
@@ -82,7 +82,7 @@ int config_create(struct config **ret, const struct config_section *sections, si
 struct config *config_destroy(struct config *c);
 int config_load(struct config *c, const struct config_sources *from, struct err *err);
 
-/* One value from one place: `origin` is what messages and config_show call it. */
+/* One value from one place: `origin` is what messages call it. */
 int config_set(struct config *c, const char *key, const char *value, const char *origin,
                struct err *err);
 /* One file, which must exist. Lives in config_file.c, as everything about YAML does. */
@@ -90,15 +90,20 @@ int config_load_file(struct config *c, const char *path, struct err *err);
 
 /* True for "batch" where there is a "batch.poll". */
 bool config_is_section(const struct config *c, const char *key);
-/* "default", "./offpeak.yaml:12", "OFFPEAK_BATCH_POLL", "--set"; NULL: no such key, or unset. */
-const char *config_origin(const struct config *c, const char *key);
 
-void config_show(const struct config *c, struct buf *out);       /* key, value, origin */
-void config_print_help(const struct config *c, struct buf *out); /* for --help */
-void config_write_markdown(const struct config *c, struct buf *out); /* docs/CONFIG.md */
-
-/* The value types on their own, for flags that are no rows (--max-cost). -1: not one. */
-int config_parse_duration(const char *text, int64_t *ret_ms);
-int config_parse_bytes(const char *text, int64_t *ret_bytes);
+/* One option after the other, as the sections have them; false behind the last. */
+struct config_entry {
+    const char *section;
+    const struct config_row *row;
+    const char *value; /* as it was written; NULL: unset */
+    const char
+        *origin; /* "default", "./offpeak.yaml:12", "OFFPEAK_BATCH_POLL", "--set" */
+};
+bool config_at(const struct config *c, size_t i, struct config_entry *ret);
+/* What its value may be: "a duration such as 60s, from 1s to 1h". */
+void config_describe(const struct config_row *row, struct buf *out);
+/* The variable of the environment that sets it: OFFPEAK_BATCH_POLL. */
+#define CONFIG_ENV_MAX (CONFIG_KEY_MAX + 16)
+const char *config_env_name(const char *key, char ret[static CONFIG_ENV_MAX]);
 
 #endif

@@ -15,7 +15,7 @@
 struct settings {
     const char *url, *folder;
     bool fresh;
-    int64_t requests, poll_ms, bytes, temperature;
+    int64_t requests, poll_ms, pause_ms, bytes, temperature;
     struct usd limit;
     int reuse;
 };
@@ -33,6 +33,8 @@ static const struct config_row rows[] = {
      "Requests in a batch", NULL, NULL},
     {"batch.poll", CONFIG_DURATION, FIELD(poll_ms), "60s", 200, 3600000, NULL,
      "Time between two looks", NULL, NULL},
+    {"batch.pause", CONFIG_DURATION, FIELD(pause_ms), "0", 0, 0, NULL,
+     "Time before the first", NULL, NULL},
     {"batch.max_bytes", CONFIG_BYTES, FIELD(bytes), "200MB", 0, 0, NULL,
      "Size of a batch", NULL, NULL},
     {"model.temperature", CONFIG_INT, FIELD(temperature), "0", -40, 60, NULL, "Degrees",
@@ -79,6 +81,23 @@ static void tear_down(struct world *w)
     rmdir(w->dir);
 }
 
+static int given(struct world *w, const char *key, const char *value)
+{
+    return config_set(w->config, key, value, "--set", &w->err);
+}
+
+/* NULL: no such option, or unset. */
+static const char *origin_of(const struct world *w, const char *key)
+{
+    struct config_entry e;
+    for (size_t i = 0; config_at(w->config, i, &e); i++) {
+        if (!strcmp(e.row->key, key)) {
+            return e.origin;
+        }
+    }
+    return NULL;
+}
+
 static void write_text(const char *path, struct span text)
 {
     FILE *f = fopen(path, "w");
@@ -102,9 +121,9 @@ static void without_sources_the_defaults_hold(void **state)
     assert_int_equal(w.settings.bytes, 200000000);
     assert_true(usd_is_zero(w.settings.limit));
     assert_int_equal(w.settings.reuse, 0);
-    assert_string_equal(config_origin(w.config, "batch.poll"), "default");
-    assert_null(config_origin(w.config, "budget.limit"));
-    assert_null(config_origin(w.config, "no.such"));
+    assert_string_equal(origin_of(&w, "batch.poll"), "default");
+    assert_null(origin_of(&w, "budget.limit"));
+    assert_null(origin_of(&w, "no.such"));
     tear_down(&w);
 }
 
@@ -125,7 +144,7 @@ static void later_sources_win_and_the_origin_is_kept(void **state)
     assert_int_equal(config_load(w.config, &from, &w.err), 0);
     assert_string_equal(w.settings.url, "https://system");
     snprintf(origin, sizeof(origin), "%s:2", w.system);
-    assert_string_equal(config_origin(w.config, "api.url"), origin);
+    assert_string_equal(origin_of(&w, "api.url"), origin);
 
     write_text(w.user, SPAN_LIT("api.url: https://user\n"));
     assert_int_equal(config_load(w.config, &from, &w.err), 0);
@@ -134,13 +153,13 @@ static void later_sources_win_and_the_origin_is_kept(void **state)
     write_text(w.project, SPAN_LIT("# ours\napi:\n  url: 'https://project'\n"));
     assert_int_equal(config_load(w.config, &from, &w.err), 0);
     assert_string_equal(w.settings.url, "https://project");
-    assert_string_equal(config_origin(w.config, "api.url"), "./offpeak.yaml:3");
+    assert_string_equal(origin_of(&w, "api.url"), "./offpeak.yaml:3");
 
     char base_url[] = "OPENAI_BASE_URL=https://env";
     env[1] = base_url;
     assert_int_equal(config_load(w.config, &from, &w.err), 0);
     assert_string_equal(w.settings.url, "https://env");
-    assert_string_equal(config_origin(w.config, "api.url"), "OPENAI_BASE_URL");
+    assert_string_equal(origin_of(&w, "api.url"), "OPENAI_BASE_URL");
 
     from.sets = sets;
     from.set_count = 1;
@@ -151,7 +170,7 @@ static void later_sources_win_and_the_origin_is_kept(void **state)
     from.flag_count = 1;
     assert_int_equal(config_load(w.config, &from, &w.err), 0);
     assert_string_equal(w.settings.url, "https://flag");
-    assert_string_equal(config_origin(w.config, "api.url"), "--base-url");
+    assert_string_equal(origin_of(&w, "api.url"), "--base-url");
     tear_down(&w);
 }
 
@@ -168,7 +187,7 @@ static void our_own_variable_wins_over_the_borrowed_one(void **state)
     assert_int_equal(config_load(w.config, &from, &w.err), 0);
     assert_string_equal(w.settings.url, "https://ours");
     assert_int_equal(w.settings.requests, 7);
-    assert_string_equal(config_origin(w.config, "fresh"), "default"); /* empty is unset */
+    assert_string_equal(origin_of(&w, "fresh"), "default"); /* empty is unset */
     tear_down(&w);
 }
 
@@ -222,22 +241,24 @@ static void values_are_read_in_their_units(void **state)
     const char *no_duration[] = {"",    "60",   "s",     "1.5s",
                                  "-1s", "60 s", "1h30m", "99999999999999d"};
     const char *no_size[] = {"", "MB", "1.5MB", "-1", "8mib", "9999999999999TiB"};
-    int64_t value;
+    struct world w;
     (void)state;
+    set_up(&w);
     for (size_t i = 0; i < ARRAY_LEN(durations); i++) {
-        assert_int_equal(config_parse_duration(durations[i].text, &value), 0);
-        assert_int_equal(value, durations[i].value);
+        assert_int_equal(given(&w, "batch.pause", durations[i].text), 0);
+        assert_int_equal(w.settings.pause_ms, durations[i].value);
     }
     for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
-        assert_int_equal(config_parse_bytes(sizes[i].text, &value), 0);
-        assert_int_equal(value, sizes[i].value);
+        assert_int_equal(given(&w, "batch.max_bytes", sizes[i].text), 0);
+        assert_int_equal(w.settings.bytes, sizes[i].value);
     }
     for (size_t i = 0; i < ARRAY_LEN(no_duration); i++) {
-        assert_int_equal(config_parse_duration(no_duration[i], &value), -1);
+        assert_int_equal(given(&w, "batch.pause", no_duration[i]), -ERR_USAGE);
     }
     for (size_t i = 0; i < ARRAY_LEN(no_size); i++) {
-        assert_int_equal(config_parse_bytes(no_size[i], &value), -1);
+        assert_int_equal(given(&w, "batch.max_bytes", no_size[i]), -ERR_USAGE);
     }
+    tear_down(&w);
 }
 
 static void good_values_of_every_type_are_stored(void **state)
@@ -454,35 +475,62 @@ static void a_bad_table_does_not_load(void **state)
     assert_null(config_destroy(NULL));
 }
 
-static void options_show_themselves(void **state)
+static void options_show_themselves_in_the_order_of_their_table(void **state)
 {
     struct world w;
-    _cleanup_(buf_fini) struct buf out;
+    struct config_entry e;
+    size_t n = 0;
     (void)state;
     set_up(&w);
-    buf_init(&out, 10000);
-    config_set(w.config, "batch.poll", "5s", "--set", &w.err);
-    config_show(w.config, &out);
-    assert_non_null(strstr(out.p, "batch.poll = 5s  (--set)\n"));
-    assert_non_null(strstr(out.p, "fresh = false  (default)\n"));
-    assert_non_null(strstr(out.p, "budget.limit =   (unset)\n"));
-    buf_reset(&out);
-    config_print_help(w.config, &out);
-    assert_non_null(strstr(out.p, "Test:\n"));
-    assert_non_null(strstr(out.p, "  batch.poll=60s "));
-    assert_non_null(strstr(out.p, "Where requests go (--base-url)\n"));
-    buf_reset(&out);
-    config_write_markdown(w.config, &out);
-    assert_non_null(strstr(out.p, "## Test\n\n| option | default |"));
-    assert_non_null(
-        strstr(out.p, "| `api.url` | `https://api.example` | text | `OFFPEAK_API_URL`, "
-                      "`OPENAI_BASE_URL`, `--base-url` | Where requests go |\n"));
-    assert_non_null(
-        strstr(out.p, "| `reuse` | `always` | one of always, deterministic, never |"));
-    assert_non_null(strstr(out.p, "| `budget.limit` | - | dollars such as"));
+    assert_int_equal(given(&w, "batch.poll", "5s"), 0);
+    for (; config_at(w.config, n, &e); n++) {
+        assert_ptr_equal(e.row, &rows[n]);
+        assert_string_equal(e.section, "Test");
+        if (!strcmp(e.row->key, "batch.poll")) {
+            assert_string_equal(e.value, "5s");
+            assert_string_equal(e.origin, "--set");
+        } else if (!strcmp(e.row->key, "budget.limit")) {
+            assert_null(e.value);
+            assert_null(e.origin);
+        }
+    }
+    assert_int_equal(n, ARRAY_LEN(rows));
+    tear_down(&w);
+}
+
+static void an_option_says_what_its_value_may_be(void **state)
+{
+    static const struct {
+        size_t row;
+        const char *says;
+    } cases[] = {
+        {0, "text"},
+        {2, "true or false"},
+        {3, "a whole number, from 1 to 50000"},
+        {4, "a duration such as 200ms, 60s, 5m, 12h or 30d, from 200ms to 1h"},
+        {6, "a size such as 512, 64kB, 8MiB or 200MB"},
+        {8, "dollars such as 12.50, with at most 12 decimals"},
+        {9, "one of always, deterministic, never"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        _cleanup_(buf_fini) struct buf out;
+        buf_init(&out, 1000);
+        config_describe(&rows[cases[i].row], &out);
+        assert_string_equal(out.p, cases[i].says);
+    }
+}
+
+static void an_option_has_a_variable_and_may_be_a_section(void **state)
+{
+    struct world w;
+    char name[CONFIG_ENV_MAX];
+    (void)state;
+    set_up(&w);
+    assert_string_equal(config_env_name("batch.max_bytes", name),
+                        "OFFPEAK_BATCH_MAX_BYTES");
     assert_true(config_is_section(w.config, "batch"));
     assert_false(config_is_section(w.config, "fresh"));
-    assert_false(out.failed);
     tear_down(&w);
 }
 
@@ -504,7 +552,9 @@ int main(void)
         cmocka_unit_test(a_huge_file_is_refused),
         cmocka_unit_test(nonsense_after_set_is_refused),
         cmocka_unit_test(a_bad_table_does_not_load),
-        cmocka_unit_test(options_show_themselves),
+        cmocka_unit_test(options_show_themselves_in_the_order_of_their_table),
+        cmocka_unit_test(an_option_says_what_its_value_may_be),
+        cmocka_unit_test(an_option_has_a_variable_and_may_be_a_section),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
