@@ -99,12 +99,14 @@ void endpoint_close(struct endpoint *e)
 int endpoint_http(const struct endpoint *e, const struct cli *c, struct loop *loop,
                   struct http **ret, struct err *err)
 {
+    const struct worker_settings *w = &c->set->worker;
+    int64_t direct = w->sync.concurrency + w->pool.concurrency * (int64_t)e->pool.n;
     struct http_conf conf = {
         .user_agent = "offpeak/" OFFPEAK_VERSION,
         .ca_file = c->set->cli.ca_file,
         .proxy = c->set->cli.proxy,
         .insecure_http = c->opt->insecure || (e->pool.n && !e->pool.key),
-        .connections_max = (int)c->set->cli.connections,
+        .connections_max = (int)(c->set->cli.connections + direct),
     };
     return http_create(ret, loop, &conf, err);
 }
