@@ -76,35 +76,6 @@ const char *hash_hex(struct digest d, char ret[static HASH_HEX])
     return ret;
 }
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    if (c >= 'a' && c <= 'f') {
-        return c - 'a' + 10;
-    }
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-int hash_unhex(struct span hex, struct digest *ret)
-{
-    struct digest d;
-    if (hex.n != HASH_HEX - 1) {
-        return -1;
-    }
-    for (size_t i = 0; i < HASH_BYTES; i++) {
-        int high = hex_value(hex.p[2 * i]);
-        int low = hex_value(hex.p[2 * i + 1]);
-        if (high < 0 || low < 0) {
-            return -1;
-        }
-        d.b[i] = (uint8_t)(high << 4 | low);
-    }
-    *ret = d;
-    return 0;
-}
-
 uint64_t hash_u64(struct digest d)
 {
     uint64_t value = 0;

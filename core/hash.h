@@ -27,7 +27,6 @@ struct digest hash_of(struct span data);
 struct digest hash_peek(const struct hash *h); /* the digest so far; h goes on */
 
 const char *hash_hex(struct digest d, char ret[static HASH_HEX]);
-int hash_unhex(struct span hex, struct digest *ret); /* -1 unless 64 hex digits */
-uint64_t hash_u64(struct digest d);                  /* first 8 bytes, big endian */
+uint64_t hash_u64(struct digest d); /* first 8 bytes, big endian */
 
 #endif

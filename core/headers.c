@@ -1,7 +1,5 @@
 #include "core/headers.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 
 #define NAME_MAX_BYTES  255
 #define VALUE_MAX_BYTES 65535
@@ -26,20 +24,6 @@ int headers_add(struct buf *block, const char *name, struct span value)
 int headers_adds(struct buf *block, const char *name, const char *value)
 {
     return headers_add(block, name, span_str(value));
-}
-
-int headers_addu(struct buf *block, const char *name, uint64_t value)
-{
-    char text[24];
-    snprintf(text, sizeof(text), "%" PRIu64, value);
-    return headers_adds(block, name, text);
-}
-
-int headers_addi(struct buf *block, const char *name, int64_t value)
-{
-    char text[24];
-    snprintf(text, sizeof(text), "%" PRId64, value);
-    return headers_adds(block, name, text);
 }
 
 bool headers_next(struct span block, size_t *at, struct span *ret_name,
@@ -76,18 +60,6 @@ bool headers_get(struct span block, const char *name, struct span *ret)
         }
     }
     return false;
-}
-
-int headers_getu(struct span block, const char *name, uint64_t *ret)
-{
-    struct span v;
-    return headers_get(block, name, &v) ? span_u64(v, ret) : -1;
-}
-
-int headers_geti(struct span block, const char *name, int64_t *ret)
-{
-    struct span v;
-    return headers_get(block, name, &v) ? span_i64(v, ret) : -1;
 }
 
 bool headers_valid(struct span block)

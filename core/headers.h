@@ -16,13 +16,8 @@
 
 int headers_add(struct buf *block, const char *name, struct span value);
 int headers_adds(struct buf *block, const char *name, const char *value);
-int headers_addu(struct buf *block, const char *name, uint64_t value);
-int headers_addi(struct buf *block, const char *name, int64_t value);
 
 bool headers_get(struct span block, const char *name, struct span *ret);
-int headers_getu(struct span block, const char *name,
-                 uint64_t *ret); /* -1 absent or junk */
-int headers_geti(struct span block, const char *name, int64_t *ret);
 /* Walks the block: *at starts at 0; false at the end or on a malformed block. */
 bool headers_next(struct span block, size_t *at, struct span *ret_name,
                   struct span *ret_value);

@@ -47,15 +47,6 @@ bool usd_mul(struct usd *ret, struct usd price, uint64_t count)
     return true;
 }
 
-bool usd_half(struct usd *ret, struct usd a)
-{
-    if (a.pico % 2 != 0) {
-        return false;
-    }
-    ret->pico = a.pico / 2;
-    return true;
-}
-
 int usd_cmp(struct usd a, struct usd b)
 {
     return (a.pico > b.pico) - (a.pico < b.pico);

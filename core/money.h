@@ -34,7 +34,6 @@ MUST_USE bool usd_add(struct usd *acc,
                       struct usd b); /* false on overflow, acc unchanged */
 MUST_USE bool usd_sub(struct usd *acc, struct usd b);
 MUST_USE bool usd_mul(struct usd *ret, struct usd price, uint64_t count);
-MUST_USE bool usd_half(struct usd *ret, struct usd a); /* false when it would round */
 int usd_cmp(struct usd a, struct usd b);
 bool usd_is_zero(struct usd a);
 

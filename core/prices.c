@@ -119,11 +119,6 @@ uint64_t price_output_tokens_max(const struct price_row *r)
     return r->output_tokens_max;
 }
 
-uint64_t price_cache_min_tokens(const struct price_row *r)
-{
-    return r->cache_min_tokens;
-}
-
 /* ---- arithmetic ---- */
 
 /* Where a tier keeps the prices of that lane; -1: the row has none for it. */

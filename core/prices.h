@@ -73,7 +73,6 @@ const struct price_row *price_find(const struct price_book *b, const char *provi
 const char *price_row_model(const struct price_row *r);
 uint64_t price_context_tokens(const struct price_row *r);
 uint64_t price_output_tokens_max(const struct price_row *r);
-uint64_t price_cache_min_tokens(const struct price_row *r);
 
 /* -1 on overflow or a usage that cannot be (cache parts larger than input). */
 int price_cost(const struct price_row *r, enum lane lane, const struct usage *u,

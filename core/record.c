@@ -172,16 +172,6 @@ const char *status_name(enum status s)
     return status_words[s];
 }
 
-int status_parse(struct span s, enum status *ret)
-{
-    int word = field_word(status_words, ARRAY_LEN(status_words), s);
-    if (word < 0) {
-        return -1;
-    }
-    *ret = (enum status)word;
-    return 0;
-}
-
 static const struct field result_head_list[] = {
     FIELD_TEXT_OF(struct result_head, run, "run"),
     FIELD_TEXT_OF(struct result_head, feature, "feature"),

@@ -120,7 +120,6 @@ struct usd release_try_bound(const struct release *r);
 /* ---- results ---- */
 enum status { STATUS_OK, STATUS_FAILED, STATUS_CANCELLED, STATUS_REJECTED };
 const char *status_name(enum status s);
-int status_parse(struct span s, enum status *ret);
 
 struct result_head {
     char run[RUN_MAX + 1], feature[FEATURE_MAX + 1];
@@ -135,7 +134,6 @@ int result_head_decode(struct span block, struct result_head *ret);
 
 /* ---- spend ---- */
 enum spend_kind { SPEND_USAGE, SPEND_AVOIDED, SPEND_IN_DOUBT, SPEND_CORRECTION };
-const char *spend_kind_name(enum spend_kind k);
 
 /* What the scheduler and totals need without parsing the JSON. */
 struct spend_head {

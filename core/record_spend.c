@@ -15,11 +15,6 @@ static const char *const kind_words[] = {
     [SPEND_CORRECTION] = "correction",
 };
 
-const char *spend_kind_name(enum spend_kind k)
-{
-    return kind_words[k];
-}
-
 /* ---- the head ---- */
 
 _Static_assert(sizeof(struct usage) == 5 * sizeof(uint64_t),

@@ -67,11 +67,6 @@ static bool submit_gone(struct submit *s)
     return s->dying;
 }
 
-uint64_t submit_lines(const struct submit *s)
-{
-    return s->row.lines;
-}
-
 const struct run_row *submit_row(const struct submit *s)
 {
     return &s->row;

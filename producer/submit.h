@@ -53,7 +53,6 @@ int submit_match(struct queue *q, const struct submit_conf *conf, enum run_match
                  struct run_row *ret_row, struct err *err);
 
 int submit_start(struct submit **ret, const struct submit_conf *conf, struct err *err);
-uint64_t submit_lines(const struct submit *s); /* enqueued so far, blank ones too */
 const struct run_row *submit_row(const struct submit *s); /* as of what is enqueued */
 struct submit *submit_destroy(struct submit *s);
 

@@ -76,16 +76,6 @@ static void the_edges_of_an_amount_hold(void **state)
     assert_true(usd_mul(&x, pico(-1), UINT64_C(1) << 63) && usd_pico(x) == INT64_MIN);
 }
 
-static void half_of_an_odd_amount_is_refused(void **state)
-{
-    struct usd x = pico(5);
-    (void)state;
-    assert_true(usd_half(&x, pico(2500)) && usd_pico(x) == 1250);
-    assert_false(usd_half(&x, pico(2501)));
-    assert_false(usd_half(&x, pico(-3)));
-    assert_int_equal(usd_pico(x), 1250);
-}
-
 static void amounts_compare(void **state)
 {
     (void)state;
@@ -263,7 +253,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sums_and_products_are_exact_or_refused),
         cmocka_unit_test(the_edges_of_an_amount_hold),
-        cmocka_unit_test(half_of_an_odd_amount_is_refused),
         cmocka_unit_test(amounts_compare),
         cmocka_unit_test(a_total_holds_more_than_any_amount),
         cmocka_unit_test(a_gate_asks_for_the_whole_of_it),

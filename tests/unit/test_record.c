@@ -101,19 +101,6 @@ static void rows_of_budgets_sort_by_their_edit(void **state)
     assert_string_equal(key, "tags/nightly-1");
 }
 
-static void words_of_enums_read_back(void **state)
-{
-    (void)state;
-    for (unsigned s = STATUS_OK; s <= STATUS_REJECTED; s++) {
-        enum status back;
-        assert_int_equal(status_parse(span_str(status_name((enum status)s)), &back), 0);
-        assert_int_equal(back, s);
-    }
-    enum status status;
-    assert_int_equal(status_parse(SPAN_LIT("okay"), &status), -1);
-    assert_string_equal(spend_kind_name(SPEND_IN_DOUBT), "in_doubt");
-}
-
 /* ---- heads ---- */
 
 static void heads_of_jobs_are_read_as_written(void **state)
@@ -636,7 +623,6 @@ int main(void)
         cmocka_unit_test(a_job_id_says_where_the_job_stands),
         cmocka_unit_test(what_is_no_job_id_is_refused),
         cmocka_unit_test(rows_of_budgets_sort_by_their_edit),
-        cmocka_unit_test(words_of_enums_read_back),
         cmocka_unit_test(heads_of_jobs_are_read_as_written),
         cmocka_unit_test(a_custom_id_longer_than_its_limit_is_not_echoed),
         cmocka_unit_test(heads_of_results_are_read_as_written),
