@@ -1,6 +1,5 @@
 #include "core/headers.h"
 
-
 #define NAME_MAX_BYTES  255
 #define VALUE_MAX_BYTES 65535
 #define FRAME_BYTES     3 /* one of name length, two of value length */
