@@ -241,6 +241,42 @@ static void test_a_provider_that_cannot_be_reached_is_said_so_after_a_while(void
     assert_bought_once(ln);
 }
 
+static void test_replies_of_no_use_are_as_good_as_none(void **state)
+{
+    struct lane_night *ln = *state;
+    desk_trouble(&ln->desk, (struct desk_trouble){.op = DESK_UPLOAD,
+                                                  .what = DESK_STATUS,
+                                                  .status = 503,
+                                                  .times = 1000});
+    given_batch(ln, 3);
+    pass(ln, 9 * MINUTE);
+    assert_null(status(ln).account_stop);
+    pass(ln, 2 * MINUTE);
+    assert_non_null(strstr(status(ln).account_stop, "it answers nothing but HTTP 503"));
+    assert_non_null(strstr(status(ln).account_stop_hint, "later"));
+    assert_int_equal(status(ln).account_stop_code, ERR_TEMP);
+    ln->desk.troubles_len = 0;
+    pass(ln, 5 * MINUTE);
+    assert_null(status(ln).account_stop);
+    assert_bought_once(ln);
+}
+
+static void test_a_busy_provider_is_no_silent_one(void **state)
+{
+    struct lane_night *ln = *state;
+    desk_trouble(&ln->desk, (struct desk_trouble){.op = DESK_UPLOAD,
+                                                  .what = DESK_STATUS,
+                                                  .status = 429,
+                                                  .code = "rate_limit_exceeded",
+                                                  .times = 1000});
+    given_batch(ln, 3);
+    pass(ln, 30 * MINUTE);
+    assert_null(status(ln).account_stop);
+    ln->desk.troubles_len = 0;
+    pass(ln, 5 * MINUTE);
+    assert_bought_once(ln);
+}
+
 static void test_a_refused_batch_is_tried_three_times_and_then_its_jobs_fail(void **state)
 {
     struct lane_night *ln = *state;
@@ -388,6 +424,8 @@ int main(void)
         TEST(test_a_refused_key_stops_the_account_and_its_jobs_wait),
         TEST(test_a_quota_that_is_used_up_stops_buying_but_not_harvesting),
         TEST(test_a_provider_that_cannot_be_reached_is_said_so_after_a_while),
+        TEST(test_replies_of_no_use_are_as_good_as_none),
+        TEST(test_a_busy_provider_is_no_silent_one),
         TEST(test_a_refused_batch_is_tried_three_times_and_then_its_jobs_fail),
         TEST(test_a_create_refused_for_good_fails_with_the_providers_words),
         TEST(test_lines_that_cannot_be_accepted_fail_alone),

@@ -242,12 +242,7 @@ static void test_a_good_status_with_an_unreadable_body_is_unsure(void **state)
 {
     (void)state;
     static const char *const bodies[] = {
-        "",
-        "<html>",
-        "[]",
-        "null",
-        "{}",
-        "{\"id\":\"\"}",
+        "", "<html>", "[]", "null", "{}", "{\"id\":\"\"}",
     };
     for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
         struct remote r;
@@ -255,6 +250,18 @@ static void test_a_good_status_with_an_unreadable_body_is_unsure(void **state)
         assert_int_equal(fed(ASK_CREATE, 200, bodies[i], &r, &err), STEP_UNSURE);
         assert_int_equal(fed(ASK_UPLOAD, 200, bodies[i], &r, &err), STEP_UNSURE);
     }
+}
+
+/* Believing a page here would let a second create run beside a late first one. */
+static void test_only_the_provider_can_say_that_a_file_is_gone(void **state)
+{
+    (void)state;
+    struct remote r;
+    struct err err;
+    const char *gone = "{\"id\":\"file-1\",\"object\":\"file\",\"deleted\":true}";
+    assert_int_equal(fed(ASK_DELETE_FILE, 200, gone, &r, &err), STEP_DONE);
+    assert_int_equal(fed(ASK_DELETE_FILE, 200, "<html>", &r, &err), STEP_UNSURE);
+    assert_int_equal(fed(ASK_DELETE_FILE, 200, "", &r, &err), STEP_UNSURE);
 }
 
 static void test_a_refused_key_is_not_quoted(void **state)
@@ -285,6 +292,7 @@ int main(void)
         cmocka_unit_test(test_a_404_in_other_words_is_still_the_providers),
         cmocka_unit_test(test_a_request_that_never_left_may_be_repeated_a_lost_one_not),
         cmocka_unit_test(test_a_good_status_with_an_unreadable_body_is_unsure),
+        cmocka_unit_test(test_only_the_provider_can_say_that_a_file_is_gone),
         cmocka_unit_test(test_a_refused_key_is_not_quoted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

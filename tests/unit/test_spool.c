@@ -170,9 +170,14 @@ static void test_a_download_is_complete_when_it_ends_in_a_newline(void **state)
     given_download(n, "{}\n{");
     assert_int_equal(spool_check(n->dir, id, SPOOL_OUTPUT, &check, &err), 0);
     assert_false(check.ends);
+    assert_false(check.page);
     given_download(n, "");
     assert_int_equal(spool_check(n->dir, id, SPOOL_OUTPUT, &check, &err), 0);
     assert_true(check.ends);
+    assert_false(check.page);
+    given_download(n, "<html>Please sign in</html>\n");
+    assert_int_equal(spool_check(n->dir, id, SPOOL_OUTPUT, &check, &err), 0);
+    assert_true(check.page);
     spool_remove(n->dir, id);
     assert_false(spool_exists(n->dir, id, SPOOL_OUTPUT));
     assert_int_equal(spool_check(n->dir, id, SPOOL_OUTPUT, &check, &err), -ERR_FAIL);
