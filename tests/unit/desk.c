@@ -102,7 +102,7 @@ static bool input_gone(struct desk *d, const struct desk_batch *b)
 static bool fails(struct desk *d, const struct desk_batch *b)
 {
     return input_gone(d, b) || b->end == DESK_OVERFLOWS || b->end == DESK_FAILS ||
-           b->end == DESK_FAILS_LINES;
+           b->end == DESK_FAILS_LINES || b->end == DESK_FAILS_ELSEWHERE;
 }
 
 static json_t *errors_of(const struct desk_batch *b)
@@ -119,7 +119,11 @@ static json_t *errors_of(const struct desk_batch *b)
         }
         at = end ? end + 1 : NULL;
     }
-    if (b->end != DESK_FAILS_LINES) {
+    if (b->end == DESK_FAILS_ELSEWHERE) {
+        json_array_append_new(data,
+                              json_pack("{s:s,s:s,s:i}", "code", "invalid_json_line",
+                                        "message", "this line is bad", "line", 999));
+    } else if (b->end != DESK_FAILS_LINES) {
         json_array_append_new(
             data,
             json_pack("{s:s,s:s,s:n}", "code",

@@ -52,12 +52,13 @@ enum desk_end {
     DESK_COMPLETES,
     DESK_EXPIRES, /* the second half of its lines is not executed */
     DESK_IS_CANCELLED,
-    DESK_OVERFLOWS,   /* token_limit_exceeded */
-    DESK_FAILS,       /* without naming lines */
-    DESK_FAILS_LINES, /* names the lines of questions that begin with "bad" */
-    DESK_FAILS_LATE,  /* when its lines are executed: its files are there */
-    DESK_FORGETS,     /* expires; the second half has no lines, and no counts either */
-    DESK_NO_COUNTS,   /* completes, and does not say how many lines it executed */
+    DESK_OVERFLOWS,       /* token_limit_exceeded */
+    DESK_FAILS,           /* without naming lines */
+    DESK_FAILS_LINES,     /* names the lines of questions that begin with "bad" */
+    DESK_FAILS_ELSEWHERE, /* names a line that is not in its input */
+    DESK_FAILS_LATE,      /* when its lines are executed: its files are there */
+    DESK_FORGETS,   /* expires; the second half has no lines, and no counts either */
+    DESK_NO_COUNTS, /* completes, and does not say how many lines it executed */
 };
 
 enum desk_line_is { DESK_ANSWERED, DESK_OMITTED, DESK_BUSY, DESK_REFUSED, DESK_TWICE };

@@ -210,6 +210,7 @@ static void test_a_restart_in_uploaded_looks_before_it_creates(void **state)
     assert_bought_once(ln);
     assert_int_equal(ln->desk.asked[DESK_CREATE], 1);
     assert_int_equal(ln->desk.asked[DESK_LIST], 1);
+    assert_int_equal(ln->desk.asked[DESK_DELETE], 0);
 }
 
 static void test_lost_result_files_are_fetched_again(void **state)

@@ -2,155 +2,8 @@
 #include "tests/unit/lane_night.h"
 #include "tests/unit/slow_commit.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
-
-/* ---- standing still ---- */
-
-/* However long it lasts: the jobs wait, and are bought once when it is over. */
-static void waits_out(struct lane_night *ln, enum desk_op op, struct desk_trouble t)
-{
-    t.op = op;
-    t.times = 10000;
-    ln->desk.troubles_len = 0;
-    if (op == DESK_LIST || op == DESK_DELETE) { /* asked only after a lost create */
-        desk_trouble(&ln->desk,
-                     (struct desk_trouble){.op = DESK_CREATE, .what = DESK_LOSE_BEFORE});
-    }
-    desk_trouble(&ln->desk, t);
-    given_batch(ln, 2);
-    pass(ln, 90 * MINUTE);
-    if (has_result(ln->n, ln->at[ln->jobs - 1]) || ln->stops) {
-        fail_msg("request %d, trouble %d %d: it did not wait", op, t.what, t.status);
-    }
-    ln->desk.troubles_len = 0;
-    pass(ln, 90 * MINUTE);
-    if (!has_result(ln->n, ln->at[ln->jobs - 1])) {
-        fail_msg("request %d, trouble %d %d: it waits for ever", op, t.what, t.status);
-    }
-    assert_bought_once(ln);
-    assert_null(status(ln).account_stop);
-}
-
-static void waits_out_everything_at(struct lane_night *ln, enum desk_op op)
-{
-    static const struct desk_trouble troubles[] = {
-        {.what = DESK_STATUS, .status = 401, .code = "invalid_api_key"},
-        {.what = DESK_STATUS, .status = 403},
-        {.what = DESK_STATUS, .status = 429, .code = "insufficient_quota"},
-        {.what = DESK_STATUS, .status = 429, .code = "rate_limit_exceeded"},
-        {.what = DESK_STATUS, .status = 302},
-        {.what = DESK_STATUS, .status = 503},
-        {.what = DESK_UNSENT},
-        {.what = DESK_LOSE_BEFORE},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(troubles); i++) {
-        waits_out(ln, op, troubles[i]);
-    }
-}
-
-static void test_no_trouble_with_an_upload_ends_a_job(void **state)
-{
-    waits_out_everything_at(*state, DESK_UPLOAD);
-}
-
-static void test_no_trouble_with_a_create_ends_a_job_or_buys_it_twice(void **state)
-{
-    waits_out_everything_at(*state, DESK_CREATE);
-}
-
-static void test_no_trouble_with_a_look_ends_a_job_or_buys_it_twice(void **state)
-{
-    waits_out_everything_at(*state, DESK_LIST);
-}
-
-static void test_no_trouble_with_a_deletion_ends_a_job_or_buys_it_twice(void **state)
-{
-    waits_out_everything_at(*state, DESK_DELETE);
-}
-
-static void test_no_trouble_with_a_poll_ends_a_job(void **state)
-{
-    waits_out_everything_at(*state, DESK_BATCH);
-}
-
-static void test_no_trouble_with_a_download_ends_a_job(void **state)
-{
-    waits_out_everything_at(*state, DESK_CONTENT);
-}
-
-static void test_a_base_url_without_files_stops_the_account_and_says_so(void **state)
-{
-    struct lane_night *ln = *state;
-    waits_out(ln, DESK_UPLOAD, (struct desk_trouble){.what = DESK_STATUS, .status = 404});
-    assert_event(ln, "no file uploads");
-}
-
-static void test_why_the_account_stands_still_has_a_code(void **state)
-{
-    struct lane_night *ln = *state;
-    static const struct {
-        struct desk_trouble trouble;
-        int code;
-    } rows[] = {
-        {{.what = DESK_STATUS, .status = 404}, ERR_TEMP}, /* the address is wrong */
-        {{.what = DESK_STATUS, .status = 401}, ERR_AUTH},
-        {{.what = DESK_STATUS, .status = 302}, ERR_TEMP},
-        {{.what = DESK_UNSENT}, ERR_TEMP},
-    };
-    given_batch(ln, 2);
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        struct desk_trouble t = rows[i].trouble;
-        t.op = DESK_UPLOAD;
-        t.times = 10000;
-        ln->desk.troubles_len = 0;
-        desk_trouble(&ln->desk, t);
-        pass(ln, 15 * MINUTE);
-        assert_non_null(status(ln).account_stop);
-        assert_int_equal(status(ln).account_stop_code, rows[i].code);
-    }
-    ln->desk.troubles_len = 0;
-    pass(ln, 15 * MINUTE);
-    assert_bought_once(ln);
-}
-
-static void test_a_list_nobody_may_see_stops_the_account_and_says_so(void **state)
-{
-    struct lane_night *ln = *state;
-    waits_out(ln, DESK_LIST, (struct desk_trouble){.what = DESK_STATUS, .status = 404});
-    assert_event(ln, "whether one was created stays unknown");
-}
-
-/* While the input stands a late create could run: nothing is created before it is gone. */
-static void test_an_input_that_cannot_be_deleted_is_not_sent_again(void **state)
-{
-    struct lane_night *ln = *state;
-    desk_trouble(&ln->desk,
-                 (struct desk_trouble){.op = DESK_CREATE, .what = DESK_LOSE_BEFORE});
-    desk_trouble(&ln->desk, (struct desk_trouble){.op = DESK_DELETE,
-                                                  .what = DESK_STATUS,
-                                                  .status = 400,
-                                                  .times = 10000});
-    given_batch(ln, 2);
-    pass(ln, 60 * MINUTE);
-    assert_int_equal(ln->desk.asked[DESK_CREATE], 1);
-    assert_in_range(ln->desk.asked[DESK_DELETE], 10, 13); /* every five minutes */
-    ln->desk.troubles_len = 0;
-    pass(ln, 60 * MINUTE);
-    assert_bought_once(ln);
-}
-
-static void test_what_needs_deleting_may_be_gone_already(void **state)
-{
-    struct lane_night *ln = *state;
-    desk_trouble(&ln->desk,
-                 (struct desk_trouble){.op = DESK_CREATE, .what = DESK_LOSE_BEFORE});
-    desk_trouble(&ln->desk,
-                 (struct desk_trouble){.op = DESK_DELETE, .what = DESK_LOSE_AFTER});
-    given_batch(ln, 2);
-    pass(ln, 30 * MINUTE);
-    assert_bought_once(ln);
-    assert_int_equal(ln->desk.asked[DESK_DELETE], 2);
-}
 
 /* ---- one reply ---- */
 
@@ -271,6 +124,32 @@ static void test_results_that_cannot_be_written_stop_the_lane_and_are_named(void
     assert_bought_once(ln);
 }
 
+static void test_results_that_cannot_be_read_stop_the_lane_and_end_no_job(void **state)
+{
+    struct lane_night *ln = *state;
+    struct queue_msg m;
+    struct err err;
+    char id[BATCH_ID_BYTES], path[SPOOL_PATH_MAX];
+    given_batch(ln, 2);
+    until_told(ln, "results fetched");
+    assert_int_equal(queue_read_table(ln->n->cursor, TABLE_BATCHES, SPAN_NONE), 0);
+    assert_int_equal(queue_read(ln->n->cursor, &m, &err), 1);
+    (void)snprintf(id, sizeof(id), "%.*s", BATCH_ID_BYTES - 1, m.key.p);
+    spool_path(ln->n->dir, id, SPOOL_OUTPUT, path);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(mkdir(path, 0700), 0);
+    pass(ln, 5 * MINUTE);
+    assert_int_equal(ln->stops, 1);
+    assert_has(ln->stop.msg, path);
+    assert_false(has_result(ln->n, ln->at[0]));
+    crash(ln);
+    ln->stops = 0;
+    assert_int_equal(rmdir(path), 0);
+    begin_lane(ln);
+    pass(ln, 5 * MINUTE);
+    assert_bought_once(ln);
+}
+
 static void test_a_failed_batch_with_results_is_harvested_not_bought_again(void **state)
 {
     struct lane_night *ln = *state;
@@ -325,15 +204,30 @@ static void test_what_waits_for_room_is_tried_as_soon_as_there_is_some(void **st
     assert_bought_once(ln);
 }
 
-static void test_lines_that_are_not_ours_are_named_to_nobody(void **state)
+static void test_lines_that_are_not_ours_are_named_three_times_at_most(void **state)
 {
     struct lane_night *ln = *state;
-    static const char *const questions[] = {"good", "fine"};
-    ln->desk.ends[0] = DESK_FAILS_LINES; /* and names no line at all */
-    submit(ln, questions, 2);
-    pass(ln, 30 * MINUTE);
-    assert_bought_once(ln);
-    assert_int_equal(ln->desk.batches_len, 2);
+    for (int i = 0; i < DESK_BATCHES_MAX; i++) {
+        ln->desk.ends[i] = DESK_FAILS_ELSEWHERE;
+    }
+    given_batch(ln, 2);
+    pass(ln, 60 * MINUTE);
+    assert_over(ln);
+    assert_int_equal(ln->desk.batches_len, BATCH_FAILURES_MAX);
+    assert_result(ln->n, ln->at[0], "this line is bad");
+}
+
+static void test_one_call_that_is_too_large_fails_alone_and_at_once(void **state)
+{
+    struct lane_night *ln = *state;
+    desk_trouble(&ln->desk,
+                 (struct desk_trouble){
+                     .op = DESK_UPLOAD, .what = DESK_STATUS, .status = 413, .times = 99});
+    given_batch(ln, 1);
+    pass(ln, 10 * MINUTE);
+    assert_over(ln);
+    assert_result(ln->n, ln->at[0], "HTTP 413");
+    assert_int_equal(ln->desk.asked[DESK_UPLOAD], 1);
 }
 
 /* ---- time ---- */
@@ -467,17 +361,6 @@ static void test_nothing_leaves_when_the_journal_cannot_be_written(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_no_trouble_with_an_upload_ends_a_job),
-        TEST(test_no_trouble_with_a_create_ends_a_job_or_buys_it_twice),
-        TEST(test_no_trouble_with_a_look_ends_a_job_or_buys_it_twice),
-        TEST(test_no_trouble_with_a_deletion_ends_a_job_or_buys_it_twice),
-        TEST(test_no_trouble_with_a_poll_ends_a_job),
-        TEST(test_no_trouble_with_a_download_ends_a_job),
-        TEST(test_a_base_url_without_files_stops_the_account_and_says_so),
-        TEST(test_why_the_account_stands_still_has_a_code),
-        TEST(test_a_list_nobody_may_see_stops_the_account_and_says_so),
-        TEST(test_an_input_that_cannot_be_deleted_is_not_sent_again),
-        TEST(test_what_needs_deleting_may_be_gone_already),
         TEST(test_an_upload_that_arrived_cut_is_made_again),
         TEST(test_a_file_just_uploaded_may_be_seen_late),
         TEST(test_a_file_that_stays_unseen_is_uploaded_again),
@@ -486,10 +369,12 @@ int main(void)
         TEST(test_a_result_file_that_is_seen_late_is_waited_for),
         TEST(test_a_file_without_a_last_newline_is_taken_after_three_downloads),
         TEST(test_results_that_cannot_be_written_stop_the_lane_and_are_named),
+        TEST(test_results_that_cannot_be_read_stop_the_lane_and_end_no_job),
         TEST(test_a_failed_batch_with_results_is_harvested_not_bought_again),
         TEST(test_what_a_provider_forgot_goes_again_a_few_times),
         TEST(test_what_waits_for_room_is_tried_as_soon_as_there_is_some),
-        TEST(test_lines_that_are_not_ours_are_named_to_nobody),
+        TEST(test_lines_that_are_not_ours_are_named_three_times_at_most),
+        TEST(test_one_call_that_is_too_large_fails_alone_and_at_once),
         TEST(test_a_batch_is_believed_unseen_from_its_creation_not_from_the_start),
         TEST(test_a_batch_just_created_is_asked_about_after_a_pause),
         TEST(test_few_requests_and_fewer_transfers_are_under_way_at_once),
