@@ -345,31 +345,12 @@ static int open_endpoint(struct run *r, struct err *err)
     return endpoint_open(&r->endpoint, r->cli, &need, err);
 }
 
-/* Calls one by one are not made yet: say so before anything is queued for them. */
-static int refuse_unbuilt(const struct run *r, struct err *err)
-{
-    enum lane lane = (enum lane)r->cli->set->cli.lane;
-    bool direct = r->has_file ? lane != LANE_BATCH : !r->endpoint.key;
-    if (!direct) {
-        return 0;
-    }
-    err_set(err, ERR_USAGE,
-            "could not use lane '%s': this version of offpeak makes calls through the "
-            "batch API only",
-            r->has_file ? lane_name(lane) : lane_name(LANE_POOL));
-    err_hint(err, "leave out --lane, or see with --dry-run what such a run would cost");
-    return -ERR_USAGE;
-}
-
 static int run(struct run *r, struct err *err)
 {
     const struct options *o = r->cli->opt;
     int rc = check_options(o, err);
     if (rc >= 0) {
         rc = open_endpoint(r, err);
-    }
-    if (rc >= 0 && !o->dry_run) {
-        rc = refuse_unbuilt(r, err);
     }
     if (rc >= 0) {
         rc = open_all(r, err);

@@ -251,9 +251,12 @@ static void step(struct scheduler *s)
         rc = commit_next(s, &err);
     }
     bool again = rc > 0 && !s->committing;
+    bool was_dry = s->dry;
     if (rc >= 0) {
         rc = read_ahead(s, &err);
     }
+    again |= s->dry && !was_dry &&
+             s->unflushed; /* nobody else may wake it for the flush */
     if (rc < 0) {
         scheduler_stop(s, &err);
     } else if (again) {
