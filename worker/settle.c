@@ -38,19 +38,17 @@ static int fetch(struct settle *s, uint64_t at, struct release *ret,
 
 struct leader {
     struct call *call;
-    uint64_t at;
+    struct job *job;
     struct release release;
     struct span line;
 };
 
 static int take_leader(struct settle *s, struct call *c, struct leader *ret)
 {
-    struct job *j = call_pop_job(s->conf.calls, c);
     c->state = CALL_SETTLING;
     ret->call = c;
-    ret->at = j->at;
-    call_job_free(s->conf.calls, j);
-    return fetch(s, ret->at, &ret->release, &ret->line);
+    ret->job = call_pop_job(s->conf.calls, c);
+    return fetch(s, ret->job->at, &ret->release, &ret->line);
 }
 
 static int end_leader(struct settle *s, const struct leader *l, struct outcome *o,
@@ -61,7 +59,8 @@ static int end_leader(struct settle *s, const struct leader *l, struct outcome *
         err_set(&err, ERR_FAIL, "could not settle a job: out of memory");
         return settle_stop(s, &err);
     }
-    const struct ending e = {.at = l->at,
+    done->job = l->job;
+    const struct ending e = {.at = l->job->at,
                              .release = &l->release,
                              .line = l->line,
                              .outcome = o,
@@ -315,6 +314,7 @@ void settle_committed(struct settle *s, struct done_list *done)
 {
     for (struct done *d; (d = done_list_pop(done));) {
         s->conf.on_committed(s->conf.ctx, d->call);
+        call_job_free(s->conf.calls, TAKE_PTR(d->job));
         d->call->batch = NULL;
         if (d->call->jobs) {
             done_list_add(&s->follow, d);

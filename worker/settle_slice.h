@@ -26,6 +26,7 @@ enum joiners {
 struct done {
     struct done *next;
     struct call *call;
+    struct job *job; /* the leader: here until the commit, so that nobody takes it again */
     enum joiners joiners;
     struct answer failure; /* JOINERS_SAME: its spans point into `bytes` */
     char *bytes;

@@ -155,6 +155,33 @@ static void test_jobs_that_may_not_be_reused_get_a_call_each(void **state)
     assert_int_equal(call_count(w->n->calls), 2);
 }
 
+/* A recovered call may end before intake has read up to its record. */
+static void ends_while_its_record_comes_again(struct world *w, bool not_reusable)
+{
+    struct answer a = answer_saying(BODY);
+    struct err err = {0};
+    uint64_t lamp = release_job(
+        w->n, &(struct asked){.question = "lamp", .not_reusable = not_reusable});
+    struct call *c = call_for(w->n, lamp);
+    assert_int_equal(intake_start(w->intake, &err), 0);
+    settle_answer(w->n->settle, c, &a, &from_batch);
+    loop_run(w->n->loop);
+    assert_int_equal(w->sealed_n, 0);
+    assert_int_equal(call_count(w->n->calls), 0);
+    assert_int_equal(count_records(w->n, "results.shop"), 1);
+    assert_int_equal(count_records(w->n, "spend"), 1);
+}
+
+static void test_a_job_whose_end_is_being_stored_is_not_taken_again(void **state)
+{
+    ends_while_its_record_comes_again(*state, false);
+}
+
+static void test_a_job_whose_end_is_being_stored_is_not_bought_again(void **state)
+{
+    ends_while_its_record_comes_again(*state, true);
+}
+
 static void test_a_flush_seals_what_was_gathered_and_is_acknowledged(void **state)
 {
     struct world *w = *state;
@@ -347,6 +374,8 @@ int main(void)
         TEST(test_an_empty_folder_has_nothing_to_do),
         TEST(test_each_distinct_question_becomes_one_call),
         TEST(test_jobs_that_may_not_be_reused_get_a_call_each),
+        TEST(test_a_job_whose_end_is_being_stored_is_not_taken_again),
+        TEST(test_a_job_whose_end_is_being_stored_is_not_bought_again),
         TEST(test_a_flush_seals_what_was_gathered_and_is_acknowledged),
         TEST(test_rejected_and_cancelled_jobs_end_without_a_call),
         TEST(test_the_same_file_as_a_new_run_needs_no_call),
