@@ -27,14 +27,14 @@ static bool read_path(struct span line, struct ask *a, enum prompt_path *ret)
     return true;
 }
 
-/* What the batch lane cannot do, in the words of the person who can change it. */
+/* What no lane can do, in the words of the person who can change it. */
 static const char *unsuited(const struct prompt *p)
 {
     if (p->stream) {
-        return "asks for a stream, which a batch cannot give: remove \"stream\"";
+        return "asks for a stream, and answers are collected whole: remove \"stream\"";
     }
     if (p->asks_other_tier) {
-        return "asks for another service tier than the batch lane's: remove "
+        return "asks for a service tier, and the lane decides that: remove "
                "\"service_tier\"";
     }
     return NULL;

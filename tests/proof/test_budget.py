@@ -497,8 +497,36 @@ def killed():
         story.replay()
 
 
-PARTS = (tries, forty_percent, two_features, periods, no_output_limit, dearer_than_all,
-         max_cost, pause, lowered, lowered_on_the_way, killed, killed_with_max_cost)
+def killed_one_by_one():
+    """Calls made one by one: what a killed owner leaves in doubt stays booked, each try once."""
+    jobs = jobs_of(400)
+    cost = need(jobs)
+    with Story() as story:
+        story.provider = story.sim(arguments=("--latency-ms", "40"))
+        file, lane = story.file("jobs", jobs), ("--lane", "sync")
+        little = {"sync.concurrency": "8"}
+        story.limit("acme", cost * 20)
+        for pause_s in (0.8, 1.0, 1.2):
+            killed_after(story, file, pause_s, *lane, settings=little)
+        ended = story.go(file, *lane, settings=little)
+        results = lib.read_lines(story.path("out"))
+        lib.equal("one result for each job", sorted(r["custom_id"] for r in results),
+                  sorted(j["custom_id"] for j in jobs))
+        spend, billed = story.spend(), story.provider.billed()
+        failed = sum(r["offpeak"]["status"] == "failed" for r in results)
+        print(f"{spend['in_doubt']} tries in doubt, {failed} jobs failed, exit {ended.code}")
+        lib.that("something was under way when the owner died", spend["in_doubt"] > 0)
+        lib.that("the invoice lies between what was spent and that with what is in doubt",
+                 spend["cost_usd"] <= billed <= spend["cost_usd"] + spend["in_doubt_usd"],
+                 f"{spend['cost_usd']} <= {billed}")
+        listed = story.offpeak("spend", "--in-doubt", "--data", story.path("data"))
+        lib.equal("calls listed as in doubt", len(listed.out.splitlines()), spend["in_doubt"])
+        story.replay()
+
+
+PARTS = (tries, killed_one_by_one, forty_percent, two_features, periods, no_output_limit,
+         dearer_than_all, max_cost, pause, lowered, lowered_on_the_way, killed,
+         killed_with_max_cost)
 
 
 def main():
