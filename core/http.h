@@ -11,9 +11,9 @@
  * HTTP/1.1 only (libcurl before 8.2.1 may report a cut HTTP/2 transfer as complete), redirects
  * are never followed (they would carry the key), plain http only where the caller allowed it.
  * `Expect: 100-continue` is never sent. Stalls end by low-speed limit (1 KB/s for 60 s). A POST
- * takes a new connection unless it says `keep`: on an old one that died libcurl would send its
- * body a second time. With `keep` the body is read once, so that a repetition after its first
- * byte left is HTTP_UNKNOWN, and the low-speed limit is off: a model may think for minutes.
+ * takes a new connection unless it says `keep`: on an old one that died libcurl would send it a
+ * second time. With `keep` it begins once, and what libcurl would repeat is HTTP_UNKNOWN; the
+ * low-speed limit is off, for a model may think for minutes.
  * Proxies of the environment are ignored; `proxy` is the only one.
  *
  * outcome tells what a caller may conclude about the other side:

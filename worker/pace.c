@@ -137,14 +137,14 @@ static void refused(struct pace *p, const struct pace_ticket *t,
                     const struct pace_reply *r, int64_t now_ms)
 {
     bool by_rate = is_by_rate(r);
-    uint64_t *upto = by_rate ? &p->judged : &p->forgiven;
+    uint64_t *until = by_rate ? &p->judged : &p->forgiven;
     if (r->hold_ms > 0) {
         p->hold_ms = MAX_OF(p->hold_ms, now_ms + r->hold_ms);
     }
-    if (t->number <= *upto) {
+    if (t->number <= *until) {
         return;
     }
-    *upto = p->sent;
+    *until = p->sent;
     if (by_rate) {
         p->share = MAX_OF(p->share - p->share / SHARE_CUT, (int64_t)SHARE_LEAST);
     } else {
