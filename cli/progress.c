@@ -56,6 +56,14 @@ void progress_say(struct progress *p, int64_t now_ms, const char *subject,
     p->last_line_ms = now_ms;
 }
 
+void progress_step(struct progress *p, int64_t now_ms, const char *subject,
+                   const char *text)
+{
+    if (!p->bar) {
+        progress_say(p, now_ms, subject, text);
+    }
+}
+
 void progress_refused(struct progress *p, const struct refused_line *l)
 {
     _cleanup_(buf_fini) struct buf line;

@@ -1,8 +1,8 @@
 /*
  * progress.h - what people see while a run is going, on standard error.
  *
- * On a terminal: one line that is redrawn, with lines about state changes above it. Elsewhere: a
- * line per state change, and at most one every five minutes otherwise. Quiet: nothing.
+ * On a terminal: one line that is redrawn, and above it what is worth knowing. Elsewhere: a line
+ * per state change, and at most one every five minutes otherwise. Quiet: nothing.
  * progress_text is pure. All text passes redact.
  */
 #ifndef OFFPEAK_CLI_PROGRESS_H
@@ -35,6 +35,9 @@ void progress_init(struct progress *p, bool quiet, bool plain);
 /* A line about something that happened. */
 void progress_say(struct progress *p, int64_t now_ms, const char *subject,
                   const char *text);
+/* Something went on as it should: the bar shows that, and without one it is a line. */
+void progress_step(struct progress *p, int64_t now_ms, const char *subject,
+                   const char *text);
 /* A line of the input that was refused; told even when quiet. */
 struct refused_line {
     const char *label;

@@ -86,6 +86,12 @@ static void session_on_signal(void *ctx, int signo)
     session_end(s, SESSION_SIGNAL, NULL);
 }
 
+void session_on_step(void *ctx, const char *subject, const char *text)
+{
+    struct session *s = CAST_CTX(session, ctx, SESSION_MAGIC);
+    progress_step(s->conf.progress, loop_now_ms(s->loop), subject, text);
+}
+
 void session_on_event(void *ctx, const char *subject, const char *text)
 {
     struct session *s = CAST_CTX(session, ctx, SESSION_MAGIC);

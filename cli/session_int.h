@@ -35,6 +35,7 @@ struct session {
 /* Ends the loop; the first reason counts. `err` may be NULL. */
 void session_end(struct session *s, enum session_over over, const struct err *err);
 void session_on_stop(void *ctx, const struct err *err);
+void session_on_step(void *ctx, const char *subject, const char *text);
 void session_on_event(void *ctx, const char *subject, const char *text);
 void session_step(
     struct session *s); /* looks where the run stands, and whether it is over */

@@ -39,6 +39,7 @@ static int start_worker(struct session *s, struct err *err)
                  .prices = pool->prices},
         .settings = &s->cli->set->worker,
         .dir = s->cli->data,
+        .on_step = session_on_step,
         .on_event = session_on_event,
         .on_stop = session_on_stop,
         .ctx = s,

@@ -162,12 +162,22 @@ static bool unconfirmed(const struct lane_batch *l)
     return false;
 }
 
+static uint64_t jobs_of(const struct batch *b)
+{
+    uint64_t jobs = 0;
+    for (uint32_t i = 0; i < b->n; i++) {
+        jobs += b->calls[i] ? b->calls[i]->jobs_len : 0;
+    }
+    return jobs;
+}
+
 static void recover_on(struct lane_batch *l)
 {
     if (l->recovering && !unconfirmed(l)) {
         l->recovering = false;
         for (const struct batch *b = l->first; b; b = b->next) {
-            lane_tell_state(l, b, "of an earlier command, goes on");
+            lane_event(l, b, "of an earlier command, goes on: %" PRIu64 " jobs",
+                       jobs_of(b));
         }
         l->conf.on_recovered(l->conf.ctx);
     }
@@ -215,30 +225,38 @@ void lane_fail(struct lane_batch *l, const struct err *err)
     }
 }
 
+static void tell(const struct lane_batch *l, const struct batch *b,
+                 void (*to)(void *ctx, const char *subject, const char *text),
+                 const char *text)
+{
+    char subject[BATCH_ID_BYTES + 8];
+    snprintf(subject, sizeof(subject), "batch %s", b->id);
+    to(l->conf.ctx, subject, text);
+}
+
 void lane_event(const struct lane_batch *l, const struct batch *b, const char *fmt, ...)
 {
-    char subject[BATCH_ID_BYTES + 8], text[600];
+    char text[600];
     va_list args;
     va_start(args, fmt);
     vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
-    snprintf(subject, sizeof(subject), "batch %s", b->id);
-    l->conf.on_event(l->conf.ctx, subject, text);
+    tell(l, b, l->conf.on_event, text);
 }
 
-void lane_tell_state(const struct lane_batch *l, const struct batch *b, const char *words)
+void lane_step(const struct lane_batch *l, const struct batch *b, const char *words)
 {
-    uint64_t jobs = 0;
-    for (uint32_t i = 0; i < b->n; i++) {
-        jobs += b->calls[i] ? b->calls[i]->jobs_len : 0;
+    char text[PROMPT_MODEL_MAX + BATCH_REF_MAX + 100];
+    int n = snprintf(text, sizeof(text), "%s, %" PRIu64 " jobs", words, jobs_of(b));
+    if (b->state == BATCH_SETTLED) { /* its jobs are gone */
+        snprintf(text, sizeof(text), "%s, %u calls", words, b->n);
+    } else if (b->state == BATCH_JOURNALED) {
+        snprintf(text + n, sizeof(text) - (size_t)n, " in %u calls of '%s'", b->n,
+                 b->model);
+    } else if (b->state == BATCH_SUBMITTED) {
+        snprintf(text + n, sizeof(text) - (size_t)n, ", as %s", b->remote);
     }
-    bool there = b->remote[0] && batch_rules[b->state].wait == BATCH_WAITS_END;
-    char calls[PROMPT_MODEL_MAX + 40] = "";
-    if (b->state == BATCH_JOURNALED) {
-        snprintf(calls, sizeof(calls), " in %u calls of '%s'", b->n, b->model);
-    }
-    lane_event(l, b, "%s, %" PRIu64 " jobs%s%s%s", words, jobs, calls,
-               there ? ", there " : "", there ? b->remote : "");
+    tell(l, b, l->conf.on_step, text);
 }
 
 /* ---- what others tell and ask ---- */

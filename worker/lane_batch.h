@@ -69,8 +69,9 @@ struct lane_batch_conf {
     const char *dir; /* data folder; spool files live in dir/spool */
     void (*on_replan)(void *ctx, struct call *c); /* given back unexecuted */
     void (*on_recovered)(void *ctx);              /* all journal entries registered */
-    void (*on_event)(void *ctx, const char *subject,
-                     const char *text); /* a line for people; subject "batch 01M7..." */
+    /* Lines for people, about "batch 01M7...": that it went on, and what is worth knowing. */
+    void (*on_step)(void *ctx, const char *subject, const char *text);
+    void (*on_event)(void *ctx, const char *subject, const char *text);
     void (*on_stop)(void *ctx, const struct err *err); /* account or journal says stop */
     void *ctx;
 };

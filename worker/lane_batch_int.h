@@ -70,9 +70,8 @@ int lane_new_batch(struct lane_batch *l, uint32_t calls, struct batch **ret,
 void lane_fail(struct lane_batch *l, const struct err *err);
 void lane_event(const struct lane_batch *l, const struct batch *b, const char *fmt, ...)
     PRINTF_LIKE(3, 4);
-/* "submitted, 40 jobs, there batch_abc": `words` and what belongs to the state. */
-void lane_tell_state(const struct lane_batch *l, const struct batch *b,
-                     const char *words);
+/* It goes its way: "submitted, 40 jobs, as batch_abc". */
+void lane_step(const struct lane_batch *l, const struct batch *b, const char *words);
 /* b is not to be looked at before that much time has passed. */
 void lane_later(struct lane_batch *l, struct batch *b, int64_t after_ms);
 

@@ -297,7 +297,7 @@ static void finish(struct lane_batch *l, struct batch *b)
         return;
     }
     FAILPOINT(batch_rules[BATCH_SETTLED].point);
-    lane_event(l, b, "settled, %u calls", b->n);
+    lane_step(l, b, "settled");
     spool_remove(l->conf.dir, b->id);
     lane_unlink(l, b);
     give_back(l, b);

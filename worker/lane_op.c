@@ -235,7 +235,7 @@ static const char *const told[BATCH_STATES] = {
 static void tell(const struct lane_batch *l, const struct batch *b)
 {
     if (told[b->state]) {
-        lane_tell_state(l, b, told[b->state]);
+        lane_step(l, b, told[b->state]);
     }
 }
 

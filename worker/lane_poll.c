@@ -79,7 +79,7 @@ static void ended(struct lane_batch *l, struct batch *b, struct remote *r)
         lane_move(l, b, expired ? BATCH_EXPIRED : BATCH_CANCELLED, NULL);
     } else if (r->state == REMOTE_COMPLETED || r->output[0] || r->error[0]) {
         b->ended = true;
-        lane_event(l, b, "completed at the provider, fetching its results");
+        lane_step(l, b, "completed at the provider");
     } else {
         failed_as_a_whole(l, b, r);
     }

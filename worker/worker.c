@@ -39,12 +39,16 @@ static void on_stop(void *ctx, const struct err *err)
     }
 }
 
-static void on_event(void *ctx, const char *batch, const char *text)
+static void on_step(void *ctx, const char *subject, const char *text)
 {
     struct worker *w = ctx;
-    if (w->conf.on_event) {
-        w->conf.on_event(w->conf.ctx, batch, text);
-    }
+    w->conf.on_step(w->conf.ctx, subject, text);
+}
+
+static void on_event(void *ctx, const char *subject, const char *text)
+{
+    struct worker *w = ctx;
+    w->conf.on_event(w->conf.ctx, subject, text);
 }
 
 static void on_room(void *ctx)
@@ -246,6 +250,7 @@ static int make_lane(struct worker *w, struct err *err)
         .dir = w->conf.dir,
         .on_replan = on_replan,
         .on_recovered = on_recovered,
+        .on_step = on_step,
         .on_event = on_event,
         .on_stop = on_stop,
         .ctx = w,

@@ -45,8 +45,9 @@ struct worker_conf {
     struct worker_pool pool;
     const struct worker_settings *settings;
     const char *dir;
-    void (*on_event)(void *ctx, const char *subject,
-                     const char *text); /* state changes, for people */
+    /* Lines for people: a batch went on as it should; something worth knowing. */
+    void (*on_step)(void *ctx, const char *subject, const char *text);
+    void (*on_event)(void *ctx, const char *subject, const char *text);
     void (*on_stop)(
         void *ctx,
         const struct err *err); /* cannot go on: commit failed, other account */

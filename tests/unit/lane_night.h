@@ -103,6 +103,7 @@ static inline int start_lane(struct lane_night *ln, struct err *err)
         .dir = ln->n->dir,
         .on_replan = on_replan,
         .on_recovered = on_recovered,
+        .on_step = on_event,
         .on_event = on_event,
         .on_stop = on_stop,
         .ctx = ln,
