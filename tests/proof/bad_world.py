@@ -328,7 +328,9 @@ class Stranger:
             except OSError:
                 return
             with peer:
-                if self.reply is None:  # reset
+                if self.reply is None:  # reset, once it has begun to speak
+                    peer.settimeout(5)
+                    peer.recv(1)
                     peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
                     continue
                 try:

@@ -28,7 +28,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import urllib.request
 
@@ -422,29 +421,3 @@ def digest_in(result):
 
 def counts(items):
     return dict(sorted(collections.Counter(items).items(), key=str))
-
-
-class Every:
-    """Calls a function again and again beside the proof, until stopped."""
-
-    def __init__(self, function, seconds):
-        self.stopped = threading.Event()
-        self.failed = None
-
-        def work():
-            while not self.stopped.is_set():
-                try:
-                    function()
-                except Exception as failed:  # shown by stop()
-                    self.failed = failed
-                    return
-                self.stopped.wait(seconds)
-
-        self.thread = threading.Thread(target=work, daemon=True)
-        self.thread.start()
-
-    def stop(self):
-        self.stopped.set()
-        self.thread.join(60)
-        if self.failed:
-            raise self.failed

@@ -21,30 +21,20 @@ GATE_CLOSED, BAD_INPUT = 8, 6
 
 
 class Story(lib.Place):
-    """One data folder, one provider, and every record of `ready` seen on the way."""
+    """One data folder and one provider; `ready` is kept for as long as `retain` says."""
 
     def __enter__(self):
         super().__enter__()
         self.provider = self.sim()
-        self.ready, self.collector = {}, None
         return self
 
     def file(self, name, jobs):
         return self.write(f"{name}.jsonl", lib.lines_of(jobs))
 
-    def collect(self):
-        """`ready` is cut when its records are done with: read it beside the owner."""
-        if self.path("data").exists():
-            for record in self.cat("ready"):
-                self.ready[record["offset"]] = record
-
     def go(self, jobs, *arguments, run="r", out="out", team="acme", feature="a", **kwargs):
-        """One `offpeak run`, with `ready` read beside it."""
-        watch = lib.Every(self.collect, 0.05)
+        """One `offpeak run`."""
         ended = self.run(self.provider, jobs, "--run", run, "--team", team, "--feature",
                          feature, "-o", self.path(out), *arguments, **kwargs)
-        watch.stop()
-        self.collect()
         print(f"run {run} of {team}/{feature}: exit {ended.code}, {ended.seconds:.1f} s")
         return ended
 
@@ -71,10 +61,7 @@ class Story(lib.Place):
 
     def records(self):
         """Everything this folder did, and the limits of its runs."""
-        self.collect()
-        names = ("spend", "budgets", "ledger", "open", "marks")
-        records = {name: self.cat(name) for name in names}
-        records["ready"] = [self.ready[offset] for offset in sorted(self.ready)]
+        records = {name: self.cat(name) for name in budget_replay.NAMES}
         teams = {budget_replay.queue_of(r["headers"]["job"])[0] for r in records["ready"]
                  if "job" in r["headers"]}
         return records, budget_replay.max_costs({t: self.cat("runs." + t) for t in teams})
@@ -436,7 +423,6 @@ def lowered_on_the_way():
     with Story() as story:
         file = story.file("jobs", jobs)
         story.limit("acme", cost / 3)
-        watch = lib.Every(story.collect, 0.05)
         run = story.begin(story.provider, file, "--run", "r", "--team", "acme", "--feature",
                           "a", "-o", story.path("out"), "--wait")
         lib.wait_for(lambda: story.path("data").exists() and story.cost() > 0)
@@ -446,7 +432,6 @@ def lowered_on_the_way():
         lib.that("with --wait it stays at the closed gate", run.alive())
         story.limit("acme", cost * 9)
         ended = run.wait()
-        watch.stop()
         lib.equal("and goes on by itself after `budget set`", ended.code, 0)
         story.settled(jobs)
         story.replay()
@@ -471,13 +456,11 @@ def killed_with_max_cost():
 
 
 def killed_after(story, file, seconds, *arguments, settings=None):
-    watch = lib.Every(story.collect, 0.05)
     run = story.begin(story.provider, file, "--run", "r", "--team", "acme", "--feature", "a",
                       "-o", story.path("out"), *arguments, settings=settings)
     lib.wait_for(lambda: not run.alive(), seconds)
     run.signal(signal.SIGKILL)
     run.wait()
-    watch.stop()
 
 
 def killed():
