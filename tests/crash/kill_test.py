@@ -183,6 +183,9 @@ class Night:
         said = f"{self.name()}, killed {len(self.killed_at)} times"
         lib.that(f"{said}: one result a job, each of its own question", once and not wrong,
                  f"{len(results)} results, {answered} answered" if once else ids.most_common(3))
+        lib.equal(f"{said}: one result and one spend record stored for each",
+                  (len(self.place.cat("results.default")), len(records)),
+                  (len(self.jobs), len(self.jobs)))
         lib.that(f"{said}: every job is answered", answered == len(results)
                  or self.faults in ("dead", "lines"), f"{answered} of {len(results)}")
         lib.that(f"{said}: invoice = spend", paid == invoice["total_pico"]
