@@ -42,7 +42,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define QUEUE_TX_RECORDS   1000
+#define QUEUE_TX_RECORDS   4000
 #define QUEUE_TX_GROUP     16
 #define QUEUE_TX_BYTES     ((size_t)8 << 20)
 #define QUEUE_VALUE_MAX    ((size_t)64 << 20)

@@ -2,11 +2,12 @@
  * settle.h - the only code that writes results, dead letters and charges.
  *
  * Everything a job's end needs goes into one commit: its result, its spend record, its ack, and
- * (for a paid answer that may be reused) the stored answer. Work is cut into slices of 1,000
- * records or 4 MiB; one commit is in flight at a time; the next slice is filled meanwhile. When
- * settle_room says no, the caller stops feeding (collect stops reading its file, intake stops
- * asking for messages) until the on_room callback. One call after a yes is always accepted,
- * whatever its size; records are built during the call, so spans may die after it.
+ * (for a paid answer that may be reused) the stored answer. Work is cut into slices of 4,000
+ * records or 4 MiB, or of 330 jobs when nothing is in flight; one commit is in flight at a time,
+ * and the next slice grows meanwhile. When settle_room says no, the caller stops feeding (collect
+ * stops reading its file, intake stops asking for messages) until the on_room callback. One call
+ * after a yes is always accepted, whatever its size; records are built during the call, so spans
+ * may die after it.
  *
  * Joiners follow their leader: once the leader's slice is committed they are settled as hits
  * of the stored answer, in slices of their own. When the answer may not be reused (refused,

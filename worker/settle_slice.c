@@ -147,10 +147,13 @@ int settle_slice_for(struct settle *s, size_t bytes, struct slice **ret)
     return 0;
 }
 
+/* While a commit is under way the slice grows: the slower the disk, the larger the commits. */
 void settle_slice_added(struct settle *s, size_t bytes)
 {
+    bool enough = !s->flight && s->open->jobs + 1 >= SLICE_JOBS;
     s->open->bytes += bytes;
-    if (s->open->bytes >= SLICE_BYTES || queue_tx_full(s->open->tx, 0)) {
+    s->open->jobs++;
+    if (enough || s->open->bytes >= SLICE_BYTES || queue_tx_full(s->open->tx, 0)) {
         settle_slice_seal(s);
     } else if (!s->flight) {
         loop_timer_start(s->tick, 0);

@@ -11,6 +11,7 @@
 #include "worker/settle_record.h"
 
 #define SLICE_BYTES   ((size_t)4 << 20)
+#define SLICE_JOBS    330 /* enough to be committed when no commit is under way */
 #define SLICE_WAITING 64 /* sealed slices; callers that mind settle_room need two */
 #define SLICE_SPEND \
     4096 /* bytes of a job's records beside its result, answer and input */
@@ -41,6 +42,7 @@ struct slice {
     struct settle *settle; /* NULL when settle is gone before the commit came */
     struct queue_tx *tx;
     size_t bytes;
+    unsigned jobs;
     struct done_list done;
 };
 
