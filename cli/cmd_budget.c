@@ -327,12 +327,12 @@ int cmd_budget(struct cli *c, struct err *err)
     }
     if (i == ARRAY_LEN(verbs)) {
         return err_set(err, ERR_USAGE,
-                       "could not do budget '%s': it is not show, set, pause or resume",
+                       "could not run 'budget %s': it is not show, set, pause or resume",
                        o->operands[0]);
     }
     if (verbs[i].change && o->operands_n < 2) {
         return err_set(err, ERR_USAGE,
-                       "could not do budget %s: it needs TEAM or TEAM/FEATURE",
+                       "could not run 'budget %s': it needs TEAM or TEAM/FEATURE",
                        o->operands[0]);
     }
     int rc = o->operands_n > 1 ? check_scope(o->operands[1], err) : 0;

@@ -218,7 +218,7 @@ static int visit(const struct doctor *d, struct http *http, struct visit *v,
                  struct err *err)
 {
     char url[600];
-    snprintf(url, sizeof(url), "%s%s", d->endpoint.base_url, v->path);
+    snprintf(url, sizeof(url), "%s%s?limit=1", d->endpoint.base_url, v->path);
     struct http_req req = {
         .method = HTTP_GET,
         .url = url,
@@ -232,7 +232,8 @@ static int visit(const struct doctor *d, struct http *http, struct visit *v,
     return rc;
 }
 
-static void judge_visit(struct doctor *d, const struct visit *v)
+/* False: nobody is there, and asking for more is idle. */
+static bool judge_visit(struct doctor *d, const struct visit *v)
 {
     const char *url = d->endpoint.base_url;
     struct err err = {0};
@@ -250,14 +251,15 @@ static void judge_visit(struct doctor *d, const struct visit *v)
                  "a base URL ends in /v1; the provider's status page may know more");
     } else {
         tell(d, FINDING_OK, "endpoint", "%s%s answers, key accepted", url, v->path);
-        return;
+        return true;
     }
     fail(d, "endpoint", &err);
+    return v->came && v->outcome == HTTP_REPLY;
 }
 
 static void check_endpoint(struct doctor *d)
 {
-    static const char *const paths[] = {"/files?limit=1", "/batches?limit=1"};
+    static const char *const paths[] = {"/files", "/batches"};
     struct err err = {0};
     struct loop *loop = NULL;
     struct http *http = NULL;
@@ -268,12 +270,11 @@ static void check_endpoint(struct doctor *d)
     if (rc >= 0) {
         rc = endpoint_http(&d->endpoint, d->cli, loop, &http, &err);
     }
-    for (size_t i = 0; rc >= 0 && i < ARRAY_LEN(paths); i++) {
+    bool there = true;
+    for (size_t i = 0; rc >= 0 && there && i < ARRAY_LEN(paths); i++) {
         struct visit v = {.loop = loop, .path = paths[i]};
         rc = visit(d, http, &v, &err);
-        if (rc >= 0) {
-            judge_visit(d, &v);
-        }
+        there = rc >= 0 && judge_visit(d, &v);
     }
     if (rc < 0) {
         fail(d, "endpoint", &err);

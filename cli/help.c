@@ -78,8 +78,11 @@ void help_overview(void)
     for (unsigned i = 0; (cmd = command_at(i)); i++) {
         printf("  %-8s %s\n", cmd->name, cmd->what);
     }
-    printf("\nMore: offpeak help COMMAND, offpeak --version\n"
-           "Key:  OPENAI_API_KEY, OPENAI_API_KEY_FILE or --key-file\n");
+    printf(
+        "\nMore: offpeak help COMMAND, offpeak --version\n"
+        "Key:  OPENAI_API_KEY, OPENAI_API_KEY_FILE or --key-file\n"
+        "Exit: 0 all is well, 1 failure, 2 usage, 3 some jobs failed, 4 key, 5 try again\n"
+        "      later, 6 bad input, 7 other version, 8 budget or gate, 130 interrupted\n");
 }
 
 /* ---- docs/CLI.md ---- */

@@ -141,8 +141,8 @@ int cli_open_data(const struct cli *c, struct queue **ret, struct err *err)
     snprintf(store, sizeof(store), "%s/queue/data.mdb", c->data);
     if (stat(store, &st)) {
         err_set(err, ERR_USAGE, "could not open data folder '%s': %s", c->data,
-                errno == ENOENT ? "it is none" : strerror(errno));
-        err_hint(err, "name the one that `offpeak run` used with --data");
+                errno == ENOENT ? "nothing has run in it yet" : strerror(errno));
+        err_hint(err, "offpeak run FILE fills it; name another one with --data DIR");
         return -ERR_USAGE;
     }
     struct queue_conf conf = {.dir = c->data};

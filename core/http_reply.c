@@ -109,11 +109,13 @@ static const char *words_of(CURLcode rc)
     return NULL;
 }
 
-/* "OpenSSL/3.0.2: error:0A00010B:SSL routines::wrong version number": what comes last. */
-static const char *last_part(const char *text)
+/* "OpenSSL/3.0.2: error:0A00010B:SSL routines::wrong version number": what comes last. Without
+ * such an error the other side has just gone. */
+static const char *tls_words(const char *text)
 {
-    const char *colon = strrchr(text, ':');
-    return colon && colon[1] ? colon + 1 : text;
+    const char *error = strstr(text, "error:");
+    const char *last = error ? strrchr(error, ':') : NULL;
+    return last && last[1] ? last + 1 : "the connection was closed";
 }
 
 static void explain(const struct xfer *x, CURLcode rc, struct http_resp *resp)
@@ -133,7 +135,7 @@ static void explain(const struct xfer *x, CURLcode rc, struct http_resp *resp)
         snprintf(resp->why, sizeof(resp->why), "%s", words_of(rc));
     } else if (rc == CURLE_SSL_CONNECT_ERROR) {
         snprintf(resp->why, sizeof(resp->why), "could not set up TLS: %.160s",
-                 last_part(x->why));
+                 tls_words(x->why));
     } else {
         const char *text = x->why[0] ? x->why : curl_easy_strerror(rc);
         snprintf(resp->why, sizeof(resp->why), "%.190s", text);
