@@ -5,7 +5,7 @@
  *
  * Sends the body of every line of an OpenAI batch file to its url, CONCURRENCY at a time on kept
  * connections, on the same libcurl and one thread, driven by epoll; reads each reply and throws it
- * away. Prints the requests a second from the first byte sent to the last reply. This is what
+ * away. Prints the requests a second from the first byte sent to the last reply, and the CPU of one. This is what
  * an HTTP client can do on this machine: bench_sync.py shows offpeak beside it.
  */
 #include <curl/curl.h>
@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -36,6 +37,14 @@ static double now_s(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static double cpu_s(void)
+{
+    struct rusage u;
+    getrusage(RUSAGE_SELF, &u);
+    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+           (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
 
 static int read_bodies(struct bare *b, const char *path)
@@ -172,12 +181,14 @@ int main(int argc, char **argv)
     snprintf(header, sizeof(header), "Authorization: Bearer %s", argv[2]);
     b.headers = curl_slist_append(NULL, header);
     b.headers = curl_slist_append(b.headers, "Content-Type: application/json");
-    double start_s = now_s();
+    double start_s = now_s(), cpu_before_s = cpu_s();
     begin(&b, strtol(argv[3], NULL, 10));
     drive(&b);
     double took_s = now_s() - start_s;
-    printf("{\"requests\":%zu,\"failed\":%zu,\"seconds\":%.3f,\"rate\":%.1f}\n", b.n,
-           b.failed, took_s, (double)b.n / took_s);
+    printf(
+        "{\"requests\":%zu,\"failed\":%zu,\"seconds\":%.3f,\"rate\":%.1f,\"cpu_us\":%.1f}\n",
+        b.n, b.failed, took_s, (double)b.n / took_s,
+        (cpu_s() - cpu_before_s) / (double)b.n * 1e6);
     curl_slist_free_all(b.headers);
     curl_multi_cleanup(b.multi);
     close(b.epoll);
