@@ -24,6 +24,7 @@ WORDS = (
     (r"\b(?=[0-9a-f]*[a-f])(?=[a-f]*[0-9])[0-9a-f]{8,64}\b", "HEX"),
     (r"\b(pid|process) \d+", r"\1 N"),
     (r"\b\d+(\.\d+)? ?(ms|seconds?|s|min|minutes?)\b", "SOME TIME"),
+    (r"\b\d+ of its lines", "SOME of its lines"),
     (r"\b\d+ of \d+ bytes", "SOME BYTES"),
     (r"\b\d{4,} bytes", "SOME BYTES"),
 )
