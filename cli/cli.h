@@ -48,7 +48,7 @@ struct command {
     const char *name, *operands; /* "FILE|-" */
     const char *what;            /* one line */
     const char *examples;        /* first on its help page */
-    uint32_t takes;              /* OPT bits */
+    uint64_t takes;              /* OPT bits */
     unsigned needs;
     unsigned operands_min, operands_max;
     int (*run)(struct cli *c, struct err *err);
@@ -65,6 +65,7 @@ int cmd_doctor(struct cli *c, struct err *err);
 int cmd_results(struct cli *c, struct err *err);
 int cmd_run(struct cli *c, struct err *err);
 int cmd_spend(struct cli *c, struct err *err);
+int cmd_submit(struct cli *c, struct err *err);
 
 /* A data folder that must be there, opened to read beside its owner (or to write rows). */
 int cli_open_data(const struct cli *c, struct queue **ret, struct err *err);

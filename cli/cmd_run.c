@@ -1,15 +1,12 @@
 /* offpeak run: a file of jobs, all the way to results. */
+#include "cli/begin.h"
 #include "cli/cli.h"
 #include "cli/dryrun.h"
-#include "cli/session.h"
 #include "cli/sink.h"
 #include "cli/summary.h"
-#include "core/clock.h"
 #include "core/jtext.h"
 
-#include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -17,17 +14,11 @@
 
 struct run {
     struct cli *cli;
-    struct endpoint endpoint;
-    struct infile file;
-    bool has_file;
-    struct progress progress;
-    struct session *session;
+    struct begin begin;
     struct session_end end;
     struct sink stream; /* of -o - */
     bool streaming;
     uint64_t told; /* problems, one by one */
-    struct clock clock;
-    int64_t started_ms;
 };
 
 /* ---- before anything is read ---- */
@@ -56,39 +47,6 @@ static int check_options(const struct options *o, struct err *err)
     return o->operands_n ? sink_check(o->operands[0], o->out, o->errors, err) : 0;
 }
 
-static void fill_row(const struct run *r, struct run_row *row)
-{
-    const struct options *o = r->cli->opt;
-    const struct cli_settings *set = &r->cli->set->cli;
-    *row = (struct run_row){
-        .lane = (enum lane)set->lane,
-        .fresh = o->fresh,
-        .level = (enum prompt_level)set->normalise,
-        .has_max_cost = o->max_cost.given,
-        .max_cost = o->max_cost.value,
-        .started_ms = clock_wall_ms(&r->clock),
-    };
-    snprintf(row->digest, sizeof(row->digest), "%s", r->file.digest.hex);
-    bool pool = row->lane == LANE_POOL;
-    snprintf(row->endpoint, sizeof(row->endpoint), "%s",
-             pool ? r->endpoint.pool.endpoint : r->endpoint.origin);
-    snprintf(row->account, sizeof(row->account), "%s", pool ? "" : r->endpoint.account);
-    snprintf(row->source, sizeof(row->source), "%s", r->file.label);
-    snprintf(row->reuse, sizeof(row->reuse), "%s", reuse_name((enum reuse)set->reuse));
-}
-
-static void say(struct run *r, const char *fmt, ...) PRINTF_LIKE(2, 3);
-
-static void say(struct run *r, const char *fmt, ...)
-{
-    char text[1000];
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(text, sizeof(text), fmt, args);
-    va_end(args);
-    progress_say(&r->progress, clock_mono_ms(&r->clock), NULL, text);
-}
-
 /* ---- results as they come ---- */
 
 /* The message of a result's error, or of the provider's answer to it; false: it has none. */
@@ -111,7 +69,8 @@ static void tell_problem(struct run *r, const struct result_head *head, struct s
     char prefix[300];
     _cleanup_(buf_fini) struct buf why;
     buf_init(&why, MESSAGE_MAX);
-    snprintf(prefix, sizeof(prefix), "%.100s:%" PRIu64 ": ", r->file.label, head->line);
+    snprintf(prefix, sizeof(prefix), "%.100s:%" PRIu64 ": ", r->begin.file.label,
+             head->line);
     if (!strcmp(head->why, "refused_by_provider")) {
         buf_adds(&why, "the provider refused it: ");
     }
@@ -122,10 +81,10 @@ static void tell_problem(struct run *r, const struct result_head *head, struct s
     if ((named && head->line > r->end.lines_before) || ++r->told > PROGRESS_REFUSED_MAX) {
         return;
     }
-    struct refused_line l = {.label = r->file.label,
+    struct refused_line l = {.label = r->begin.file.label,
                              .line = head->line,
                              .why = why.p + (named ? strlen(prefix) : 0)};
-    progress_refused(&r->progress, &l);
+    progress_refused(&r->begin.progress, &l);
 }
 
 static int run_on_result(void *ctx, const struct result_head *head, struct span line,
@@ -138,7 +97,7 @@ static int run_on_result(void *ctx, const struct result_head *head, struct span 
     if (!r->streaming) {
         return 0;
     }
-    progress_clear(&r->progress);
+    progress_clear(&r->begin.progress);
     return sink_result(&r->stream, head, line, err);
 }
 
@@ -157,10 +116,10 @@ static int write_out(struct run *r, struct err *err)
     struct sink sink;
     struct follow_status status;
     struct follow_conf conf = {
-        .queue = session_queue(r->session),
+        .queue = session_queue(r->begin.session),
         .team = o->team ? o->team : "default",
         .feature = o->feature ? o->feature : "default",
-        .run = r->file.run,
+        .run = r->begin.file.run,
         .results_from = r->end.row.results_from,
         .no_spend = true,
         .on_result = sink_result,
@@ -184,16 +143,16 @@ static int dry_run(struct run *r, struct err *err)
     struct stat st;
     char store[CLI_PATH_MAX + 32];
     struct queue *q = NULL;
-    fill_row(r, &row);
+    begin_fill_row(&r->begin, &row);
     snprintf(store, sizeof(store), "%s/queue/data.mdb", r->cli->data);
     int rc = stat(store, &st) == 0 ? cli_open_data(r->cli, &q, err) : 0;
     struct dryrun_conf conf = {
         .cli = r->cli,
-        .endpoint = &r->endpoint,
-        .file = &r->file,
+        .endpoint = &r->begin.endpoint,
+        .file = &r->begin.file,
         .row = &row,
         .queue = q,
-        .progress = &r->progress,
+        .progress = &r->begin.progress,
     };
     if (rc >= 0) {
         rc = dryrun(&conf, &found, err);
@@ -227,10 +186,10 @@ static void explain_signal(const struct run *r, struct err *err)
                 " batch%s at the provider go%s on and nothing is lost",
                 r->end.batches, one ? "" : "es", one ? "es" : "");
     }
-    if (r->file.has_copy && !r->end.submitted) {
-        err_hint(err, "continue with: offpeak run %s --run %s%s%s", r->file.path,
-                 r->file.run, data ? " --data " : "", data ? data : "");
-    } else if (r->file.copied) {
+    if (r->begin.file.has_copy && !r->end.submitted) {
+        err_hint(err, "continue with: offpeak run %s --run %s%s%s", r->begin.file.path,
+                 r->begin.file.run, data ? " --data " : "", data ? data : "");
+    } else if (r->begin.file.copied) {
         err_hint(err, "continue with: offpeak run%s%s", data ? " --data " : "",
                  data ? data : "");
     } else {
@@ -254,13 +213,13 @@ static int finish(struct run *r, struct err *err)
     bool done = r->end.over == SESSION_DONE;
     struct summary s = {
         .cli = r->cli,
-        .endpoint = &r->endpoint,
-        .file = r->has_file ? &r->file : NULL,
+        .endpoint = &r->begin.endpoint,
+        .file = r->begin.has_file ? &r->begin.file : NULL,
         .end = &r->end,
         .out = done && wrote >= 0 ? o->out : NULL,
         .errors = done && wrote >= 0 ? o->errors : NULL,
         .was_finished = done && r->end.was_finished,
-        .elapsed_ms = clock_mono_ms(&r->clock) - r->started_ms,
+        .elapsed_ms = clock_mono_ms(&r->begin.clock) - r->begin.started_ms,
     };
     if (!o->quiet && (done || r->end.over == SESSION_GATE)) {
         summary_print(&s);
@@ -275,93 +234,52 @@ static int real_run(struct run *r, struct err *err)
 {
     struct session_conf conf = {
         .cli = r->cli,
-        .endpoint = &r->endpoint,
-        .file = r->has_file ? &r->file : NULL,
-        .progress = &r->progress,
+        .endpoint = &r->begin.endpoint,
+        .file = r->begin.has_file ? &r->begin.file : NULL,
+        .progress = &r->begin.progress,
         .on_result = run_on_result,
         .ctx = r,
     };
-    fill_row(r, &conf.row);
+    begin_fill_row(&r->begin, &conf.row);
     if (r->streaming) {
         int rc = sink_open(&r->stream, "-", r->cli->opt->errors, err);
         if (rc < 0) {
             return rc;
         }
     }
-    int rc = session_run(r->session, &conf, &r->end, err);
-    progress_more(&r->progress, r->file.label, r->told);
+    int rc = session_run(r->begin.session, &conf, &r->end, err);
+    progress_more(&r->begin.progress, r->begin.file.label, r->told);
     return rc < 0 ? rc : finish(r, err);
 }
 
 /* ---- the command ---- */
 
-static void introduce(struct run *r)
-{
-    const struct submit_digest *d = &r->file.digest;
-    if (r->endpoint.key && secret_warning(r->endpoint.key)) {
-        say(r, "warning: %s", secret_warning(r->endpoint.key));
-    }
-    if (r->has_file) {
-        bool pool = r->cli->set->cli.lane == LANE_POOL;
-        say(r, "run '%s': %" PRIu64 " jobs from '%s' to %s", r->file.run,
-            d->lines - d->blank, r->file.label,
-            pool ? r->endpoint.pool.label : r->endpoint.base_url);
-    }
-}
-
-/* A regular file is read before anything is made or taken; a pipe needs the data folder. */
-static int open_all(struct run *r, struct err *err)
-{
-    const struct options *o = r->cli->opt;
-    int rc = 0;
-    bool copied = r->has_file && infile_name(&r->file, o, clock_wall_ms(&r->clock));
-    if (r->has_file && !copied) {
-        say(r, "reading '%s'", r->file.label);
-        rc = infile_open(&r->file, r->cli, err);
-    }
-    if (rc >= 0 && o->dry_run && mkdir(r->cli->data, 0700) && errno != EEXIST) {
-        rc = err_set(err, ERR_FAIL, "could not create '%s': %s", r->cli->data,
-                     strerror(errno));
-    }
-    if (rc >= 0 && !o->dry_run) {
-        rc = session_open(&r->session, r->cli, err);
-    }
-    if (rc >= 0 && copied) {
-        say(r, "run '%s': reading %s", r->file.run, r->file.label);
-        rc = infile_open(&r->file, r->cli, err);
-    }
-    return rc;
-}
-
 /* A pool is asked without any provider's key; so is whatever waits for one, by a run that has
  * no file of its own. */
-static int open_endpoint(struct run *r, struct err *err)
+static struct endpoint_need endpoint_need(const struct run *r)
 {
     const struct cli_settings *set = &r->cli->set->cli;
-    bool pool = r->has_file && set->lane == LANE_POOL;
-    bool may_be_pool = !r->has_file && set->pool_servers && set->pool_price;
-    const struct endpoint_need need = {
-        .key = !r->cli->opt->dry_run && !pool && !may_be_pool, .pool = pool};
-    return endpoint_open(&r->endpoint, r->cli, &need, err);
+    bool pool = r->begin.has_file && set->lane == LANE_POOL;
+    bool may_be_pool = !r->begin.has_file && set->pool_servers && set->pool_price;
+    return (struct endpoint_need){.key = !r->cli->opt->dry_run && !pool && !may_be_pool,
+                                  .pool = pool};
 }
 
 static int run(struct run *r, struct err *err)
 {
     const struct options *o = r->cli->opt;
+    const struct endpoint_need need = endpoint_need(r);
     int rc = check_options(o, err);
     if (rc >= 0) {
-        rc = open_endpoint(r, err);
-    }
-    if (rc >= 0) {
-        rc = open_all(r, err);
+        rc = begin_open(&r->begin, &need, err);
     }
     if (rc < 0) {
         return rc;
     }
-    introduce(r);
+    begin_introduce(&r->begin);
     if (o->dry_run) {
         rc = dry_run(r, err);
-        infile_remove_copy(&r->file);
+        infile_remove_copy(&r->begin.file);
         return rc;
     }
     return real_run(r, err);
@@ -369,17 +287,10 @@ static int run(struct run *r, struct err *err)
 
 int cmd_run(struct cli *c, struct err *err)
 {
-    struct run r = {
-        .cli = c,
-        .has_file = c->opt->operands_n > 0,
-        .streaming = c->opt->out && !strcmp(c->opt->out, "-"),
-        .clock = clock_real(),
-    };
-    r.started_ms = clock_mono_ms(&r.clock);
-    progress_init(&r.progress, c->opt->quiet, c->env.plain);
+    struct run r = {.cli = c, .streaming = c->opt->out && !strcmp(c->opt->out, "-")};
+    begin_init(&r.begin, c);
     int rc = run(&r, err);
     sink_close(&r.stream);
-    session_close(r.session);
-    endpoint_close(&r.endpoint);
+    begin_close(&r.begin);
     return rc;
 }

@@ -98,6 +98,23 @@ static const struct command commands[] = {
         .needs = NEEDS_DATA,
         .run = cmd_spend,
     },
+    {
+        .name = "submit",
+        .operands = "FILE|-",
+        .what = "put a file of jobs on the queue; `offpeak run` works them off",
+        .examples =
+            "  offpeak submit jobs.jsonl --team search --feature tags\n"
+            "  zcat jobs.jsonl.gz | offpeak submit - --run night-21\n"
+            "  offpeak run                                   works off whatever waits\n"
+            "No key is needed. Stopped in any way, the same command continues.\n",
+        .takes = COMMON | CONFIGURED | OPT(RUN) | OPT(TEAM) | OPT(FEATURE) | OPT(FIRST) |
+                 OPT(MAX_COST) | OPT(FRESH) | OPT(REUSE) | OPT(LANE) | OPT(KEY_FILE) |
+                 OPT(INSECURE) | OPT(JSON) | OPT(QUIET),
+        .needs = NEEDS_DATA | NEEDS_CONFIG,
+        .operands_min = 1,
+        .operands_max = 1,
+        .run = cmd_submit,
+    },
 };
 
 const struct command *command_at(unsigned i)

@@ -24,7 +24,7 @@ static const struct {
 
 static bool has_option(const struct command *cmd, unsigned id)
 {
-    return (cmd->takes | OPT(HELP)) & (uint32_t)1 << id;
+    return (cmd->takes | OPT(HELP)) & OPTION_BIT(id);
 }
 
 /* "-o, --out OUT" */

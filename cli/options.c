@@ -110,7 +110,7 @@ const char *options_nearest(const char *word, const char *const *words, unsigned
 struct parser {
     int argc, at;
     char *const *argv;
-    uint32_t takes;
+    uint64_t takes;
     struct options *to;
     struct err *err;
 };
@@ -120,7 +120,7 @@ static int unknown(struct parser *p, const char *arg, size_t name_n)
     const char *names[OPT_IDS];
     unsigned n = 0;
     for (unsigned id = 0; id < OPT_IDS; id++) {
-        if (p->takes & (uint32_t)1 << id) {
+        if (p->takes & OPTION_BIT(id)) {
             names[n++] = option_rows[id].name;
         }
     }
@@ -148,7 +148,7 @@ static const struct option_row *find_row(struct parser *p, const char *arg,
     *ret_name_n = equals ? (size_t)(equals - arg) : strlen(arg);
     for (unsigned id = 0; id < OPT_IDS; id++) {
         const struct option_row *row = &option_rows[id];
-        if (!(p->takes & (uint32_t)1 << id)) {
+        if (!(p->takes & OPTION_BIT(id))) {
             continue;
         }
         if (is_long && span_is(span_of(arg + 2, *ret_name_n - 2), row->name)) {
@@ -245,7 +245,7 @@ static int check_names(const struct options *o, struct err *err)
     return rc;
 }
 
-int options_parse(int argc, char *const *argv, uint32_t takes, struct options *ret,
+int options_parse(int argc, char *const *argv, uint64_t takes, struct options *ret,
                   struct err *err)
 {
     struct options o = {0};

@@ -46,7 +46,8 @@ enum option_id {
     OPT_HELP,
     OPT_IDS,
 };
-#define OPT(name) ((uint32_t)1 << OPT_##name)
+#define OPT(name)      OPTION_BIT(OPT_##name)
+#define OPTION_BIT(id) ((uint64_t)1 << (id))
 
 #define OPTION_SETS_MAX     64
 #define OPTION_OPERANDS_MAX 4
@@ -80,7 +81,7 @@ struct option_row {
 extern const struct option_row option_rows[OPT_IDS];
 
 /* argv without the program's and the command's name. */
-int options_parse(int argc, char *const *argv, uint32_t takes, struct options *ret,
+int options_parse(int argc, char *const *argv, uint64_t takes, struct options *ret,
                   struct err *err);
 /* The word of `words` nearest to `word`, or NULL when none is near: "did you mean". */
 const char *options_nearest(const char *word, const char *const *words, unsigned n);

@@ -110,6 +110,9 @@ static bool all_results(const struct session *s)
 static bool is_done(struct session *s, const struct worker_status *w)
 {
     int64_t now = loop_now_ms(s->loop);
+    if (s->conf.only_queue) {
+        return s->submitted;
+    }
     if (s->conf.file && !all_results(s)) {
         return false;
     }
@@ -247,7 +250,7 @@ static void session_on_tick(void *ctx)
     struct session *s = CAST_CTX(session, ctx, SESSION_MAGIC);
     struct worker_status w = {0};
     s->ticks++;
-    if (s->ticks % TAKE_OVER_EVERY == 0) {
+    if (s->ticks % TAKE_OVER_EVERY == 0 && !s->conf.only_queue) {
         session_try_take_over(s);
     }
     if (s->worker) {
@@ -290,12 +293,13 @@ static int start_loop(struct session *s, struct err *err)
 
 static int start_all(struct session *s, struct err *err)
 {
-    int rc = session_take_or_join(s, err);
+    bool only_queue = s->conf.only_queue;
+    int rc = only_queue ? session_check_owner(s, err) : session_take_or_join(s, err);
     if (rc >= 0 && s->conf.file) {
         rc = session_start_run(s, err);
         s->caught_up = true;
     }
-    if (rc >= 0 && all_results(s)) {
+    if (rc >= 0 && (only_queue ? s->submitted : all_results(s))) {
         s->end->was_finished = true;
         session_end(s, SESSION_DONE, NULL);
         return 0;
@@ -303,7 +307,7 @@ static int start_all(struct session *s, struct err *err)
     if (rc >= 0 && s->owner) {
         rc = session_start_roles(s, err);
     }
-    if (rc >= 0 && !s->owner) {
+    if (rc >= 0 && !s->owner && !only_queue) {
         session_on_event(s, NULL,
                          "another process works on this data folder; following it");
     }

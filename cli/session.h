@@ -6,7 +6,8 @@
  * owner ends. It returns when its own run is over, or cannot go on. What the roles tell goes to
  * `progress`; what became of the run to struct session_end.
  *
- * Without a file it works off whatever waits in the folder, of any run.
+ * Without a file it works off whatever waits in the folder, of any run. With `only_queue` it
+ * never takes the folder: it adds its lines, beside an owner or beside nobody, and is done.
  */
 #ifndef OFFPEAK_CLI_SESSION_H
 #define OFFPEAK_CLI_SESSION_H
@@ -23,6 +24,7 @@ struct session_conf {
     const struct cli *cli;
     const struct endpoint *endpoint;
     struct infile *file; /* NULL: work off what waits */
+    bool only_queue;     /* the lines are queued, and no work is done */
     struct run_row row;  /* of a new run: endpoint, account, options, digest */
     struct progress *progress;
     follow_fn on_result; /* every result of the run, as it comes; or NULL */

@@ -45,6 +45,8 @@ int session_start_roles(struct session *s, struct err *err);
 void session_stop_roles(struct session *s);
 /* session_owner.c. 1 the folder is ours now, 0 somebody else works there, for the same account. */
 int session_take_or_join(struct session *s, struct err *err);
+/* Would the owner, if there is one, do with our lines what was asked for? */
+int session_check_owner(struct session *s, struct err *err);
 void session_try_take_over(struct session *s);
 /* session_start.c. What is asked now against what stands in the folder, then the lines that are not queued. */
 int session_start_run(struct session *s, struct err *err);

@@ -51,6 +51,13 @@ static int leave_note(struct session *s, struct err *err)
     return queue_owner_note(s->queue, text, err);
 }
 
+/* Whoever only queues lines needs neither key nor servers; where they go must be the same. */
+static bool begins(const char *part, const char *endpoint)
+{
+    size_t n = strlen(endpoint);
+    return !strncmp(part, endpoint, n) && (part[n] == ' ' || part[n] == ',');
+}
+
 /* Would the owner do with our lines what we would? It must have what their lane needs; a run
  * without lines, which will take over, needs that what both have is the same. */
 static bool works_for(const struct session *s, const struct note *theirs,
@@ -58,6 +65,12 @@ static bool works_for(const struct session *s, const struct note *theirs,
 {
     bool provider = !strcmp(theirs->provider, ours->provider);
     bool pool = !strcmp(theirs->pool, ours->pool);
+    if (s->conf.only_queue) {
+        provider = ours->provider[0] ? provider
+                                     : begins(theirs->provider, s->conf.endpoint->origin);
+        pool = ours->pool[0] ? pool
+                             : begins(theirs->pool, s->conf.endpoint->pool.endpoint);
+    }
     if (s->conf.file) {
         return s->conf.row.lane == LANE_POOL ? pool : provider;
     }
@@ -82,6 +95,9 @@ static int compare_note(struct session *s, const char *note, struct err *err)
         ours.pool[0] = '\0';
     }
     note_text(&ours, wanted, sizeof(wanted));
+    if (!wanted[0]) {
+        snprintf(wanted, sizeof(wanted), "%s", s->conf.row.endpoint);
+    }
     err_set(err, ERR_TEMP,
             "could not add to '%s': the process that owns it works for '%s', not "
             "for '%s'",
@@ -115,6 +131,14 @@ int session_take_or_join(struct session *s, struct err *err)
     }
     return err_set(err, ERR_TEMP, "could not use '%s': another process is starting on it",
                    s->cli->data);
+}
+
+int session_check_owner(struct session *s, struct err *err)
+{
+    _cleanup_(buf_fini) struct buf note;
+    buf_init(&note, NOTE_BYTES_MAX);
+    int rc = queue_owner_read(s->queue, &note, err);
+    return rc > 0 && note.n ? compare_note(s, note.p, err) : MIN_OF(rc, 0);
 }
 
 void session_try_take_over(struct session *s)

@@ -227,9 +227,10 @@ int session_start_run(struct session *s, struct err *err)
         rc = rc < 0 ? rc : submit_start(&s->submit, &s->submitting, err);
         s->end->row = s->submit ? *submit_row(s->submit) : s->conf.row;
     }
-    if (rc >= 0) {
-        rc = start_follow(s, &s->end->row, err);
+    if (rc < 0 || s->conf.only_queue) {
+        return rc;
     }
+    rc = start_follow(s, &s->end->row, err);
     while (rc >= 0 && (rc = follow_step(s->follow, err)) > 0) {
     }
     s->done_at_start = rc >= 0 ? follow_status(s->follow)->results : 0;

@@ -1,5 +1,6 @@
 #include "cli/summary.h"
 
+#include "cli/json.h"
 #include "cli/runs.h"
 
 #include <inttypes.h>
@@ -216,27 +217,6 @@ void summary_print(const struct summary *s)
 }
 
 /* ---- for programs ---- */
-
-static void json_text(const char *name, const char *value)
-{
-    _cleanup_(buf_fini) struct buf text;
-    buf_init(&text, (size_t)6 * CLI_PATH_MAX + 2);
-    if (value) {
-        buf_add_json(&text, span_str(value));
-    }
-    printf("\"%s\":%s,", name, text.n ? text.p : "null");
-}
-
-static void json_amount(const char *name, struct usd_sum amount)
-{
-    char text[USD_TEXT_MAX];
-    printf("\"%s\":%s,", name, usd_sum_format(amount, text));
-}
-
-static void json_count(const char *name, uint64_t n)
-{
-    printf("\"%s\":%" PRIu64 ",", name, n);
-}
 
 static void json_saved(const struct totals *m)
 {

@@ -1,0 +1,97 @@
+#include "cli/begin.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+static void say(struct begin *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+static void say(struct begin *b, const char *fmt, ...)
+{
+    char text[1000];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    progress_say(&b->progress, clock_mono_ms(&b->clock), NULL, text);
+}
+
+void begin_init(struct begin *b, const struct cli *c)
+{
+    *b = (struct begin){
+        .cli = c, .has_file = c->opt->operands_n > 0, .clock = clock_real()};
+    b->started_ms = clock_mono_ms(&b->clock);
+    progress_init(&b->progress, c->opt->quiet, c->env.plain);
+}
+
+static int open_file(struct begin *b, struct err *err)
+{
+    const struct options *o = b->cli->opt;
+    int rc = 0;
+    bool copied = b->has_file && infile_name(&b->file, o, clock_wall_ms(&b->clock));
+    if (b->has_file && !copied) {
+        say(b, "reading '%s'", b->file.label);
+        rc = infile_open(&b->file, b->cli, err);
+    }
+    if (rc >= 0 && o->dry_run && mkdir(b->cli->data, 0700) && errno != EEXIST) {
+        rc = err_set(err, ERR_FAIL, "could not create '%s': %s", b->cli->data,
+                     strerror(errno));
+    }
+    if (rc >= 0 && !o->dry_run) {
+        rc = session_open(&b->session, b->cli, err);
+    }
+    if (rc >= 0 && copied) {
+        say(b, "run '%s': reading %s", b->file.run, b->file.label);
+        rc = infile_open(&b->file, b->cli, err);
+    }
+    return rc;
+}
+
+int begin_open(struct begin *b, const struct endpoint_need *need, struct err *err)
+{
+    int rc = endpoint_open(&b->endpoint, b->cli, need, err);
+    return rc < 0 ? rc : open_file(b, err);
+}
+
+void begin_close(struct begin *b)
+{
+    session_close(b->session);
+    endpoint_close(&b->endpoint);
+}
+
+void begin_fill_row(const struct begin *b, struct run_row *row)
+{
+    const struct options *o = b->cli->opt;
+    const struct cli_settings *set = &b->cli->set->cli;
+    *row = (struct run_row){
+        .lane = (enum lane)set->lane,
+        .fresh = o->fresh,
+        .level = (enum prompt_level)set->normalise,
+        .has_max_cost = o->max_cost.given,
+        .max_cost = o->max_cost.value,
+        .started_ms = clock_wall_ms(&b->clock),
+    };
+    snprintf(row->digest, sizeof(row->digest), "%s", b->file.digest.hex);
+    bool pool = row->lane == LANE_POOL;
+    snprintf(row->endpoint, sizeof(row->endpoint), "%s",
+             pool ? b->endpoint.pool.endpoint : b->endpoint.origin);
+    snprintf(row->account, sizeof(row->account), "%s", pool ? "" : b->endpoint.account);
+    snprintf(row->source, sizeof(row->source), "%s", b->file.label);
+    snprintf(row->reuse, sizeof(row->reuse), "%s", reuse_name((enum reuse)set->reuse));
+}
+
+void begin_introduce(struct begin *b)
+{
+    const struct submit_digest *d = &b->file.digest;
+    if (b->endpoint.key && secret_warning(b->endpoint.key)) {
+        say(b, "warning: %s", secret_warning(b->endpoint.key));
+    }
+    if (b->has_file) {
+        bool pool = b->cli->set->cli.lane == LANE_POOL;
+        say(b, "run '%s': %" PRIu64 " jobs from '%s' to %s", b->file.run,
+            d->lines - d->blank, b->file.label,
+            pool ? b->endpoint.pool.label : b->endpoint.base_url);
+    }
+}
