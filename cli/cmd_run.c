@@ -8,6 +8,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 
 #define MESSAGE_MAX 2000 /* of a problem told; a longer one is in the results */
@@ -44,7 +45,11 @@ static int check_options(const struct options *o, struct err *err)
         return err_set(err, ERR_USAGE,
                        "could not print both results and --json on standard output");
     }
-    return o->operands_n ? sink_check(o->operands[0], o->out, o->errors, err) : 0;
+    int rc = 0;
+    for (unsigned i = 0; i < o->operands_n && rc >= 0; i++) {
+        rc = sink_check(o->operands[i], o->out, o->errors, err);
+    }
+    return rc;
 }
 
 /* ---- results as they come ---- */
@@ -63,28 +68,42 @@ static bool find_message(struct span line, struct buf *ret)
            jtext_string(message, ret) == 0 && ret->n;
 }
 
+/* What was refused when it was read begins with its place, "file:line: ". */
+static bool find_place(const struct infile *f, struct refused_line *l)
+{
+    for (unsigned i = 0; i < f->source.paths_n; i++) {
+        const char *name = f->source.label ? f->source.label : f->source.paths[i];
+        size_t n = MIN_OF(strlen(name), 100);
+        char *end = NULL;
+        if (!strncmp(l->why, name, n) && l->why[n] == ':') {
+            uint64_t line = strtoull(l->why + n + 1, &end, 10);
+            if (!strncmp(end, ": ", 2)) {
+                *l = (struct refused_line){.label = name, .line = line, .why = end + 2};
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 /* Why a job has no answer, by file and line. What submit refused now was told by it. */
 static void tell_problem(struct run *r, const struct result_head *head, struct span line)
 {
-    char prefix[300];
     _cleanup_(buf_fini) struct buf why;
     buf_init(&why, MESSAGE_MAX);
-    snprintf(prefix, sizeof(prefix), "%.100s:%" PRIu64 ": ", r->begin.file.label,
-             head->line);
     if (!strcmp(head->why, "refused_by_provider")) {
         buf_adds(&why, "the provider refused it: ");
     }
     if (!find_message(line, &why)) {
         return;
     }
-    bool named = !strncmp(why.p, prefix, strlen(prefix));
-    if ((named && head->line > r->end.lines_before) || ++r->told > PROGRESS_REFUSED_MAX) {
-        return;
+    struct refused_line l = {
+        .label = r->begin.file.label, .line = head->line, .why = why.p};
+    bool placed = find_place(&r->begin.file, &l);
+    if ((!placed || head->line <= r->end.lines_before) &&
+        ++r->told <= PROGRESS_REFUSED_MAX) {
+        progress_refused(&r->begin.progress, &l);
     }
-    struct refused_line l = {.label = r->begin.file.label,
-                             .line = head->line,
-                             .why = why.p + (named ? strlen(prefix) : 0)};
-    progress_refused(&r->begin.progress, &l);
 }
 
 static int run_on_result(void *ctx, const struct result_head *head, struct span line,

@@ -68,7 +68,7 @@ static const struct command commands[] = {
     },
     {
         .name = "run",
-        .operands = "[FILE|-]",
+        .operands = "[FILE...|-]",
         .what = "take a file of OpenAI batch lines all the way to results",
         .examples =
             "  offpeak run jobs.jsonl --dry-run              what would it cost\n"
@@ -79,9 +79,10 @@ static const struct command commands[] = {
         .takes = COMMON | CONFIGURED | OPT(OUT) | OPT(ERRORS) | OPT(RUN) | OPT(TEAM) |
                  OPT(FEATURE) | OPT(FIRST) | OPT(MAX_COST) | OPT(DRY_RUN) | OPT(FRESH) |
                  OPT(REUSE) | OPT(LANE) | OPT(WAIT) | OPT(KEY_FILE) | OPT(INSECURE) |
-                 OPT(JSON) | OPT(QUIET),
+                 OPT(TEMPLATE) | OPT(ID_COLUMN) | OPT(MODEL) | OPT(FORMAT) | OPT(JSON) |
+                 OPT(QUIET),
         .needs = NEEDS_DATA | NEEDS_CONFIG,
-        .operands_max = 1,
+        .operands_max = OPTION_OPERANDS_MAX,
         .run = cmd_run,
     },
     {
@@ -100,7 +101,7 @@ static const struct command commands[] = {
     },
     {
         .name = "submit",
-        .operands = "FILE|-",
+        .operands = "FILE...|-",
         .what = "put a file of jobs on the queue; `offpeak run` works them off",
         .examples =
             "  offpeak submit jobs.jsonl --team search --feature tags\n"
@@ -109,10 +110,11 @@ static const struct command commands[] = {
             "No key is needed. Stopped in any way, the same command continues.\n",
         .takes = COMMON | CONFIGURED | OPT(RUN) | OPT(TEAM) | OPT(FEATURE) | OPT(FIRST) |
                  OPT(MAX_COST) | OPT(FRESH) | OPT(REUSE) | OPT(LANE) | OPT(KEY_FILE) |
+                 OPT(TEMPLATE) | OPT(ID_COLUMN) | OPT(MODEL) | OPT(FORMAT) |
                  OPT(INSECURE) | OPT(JSON) | OPT(QUIET),
         .needs = NEEDS_DATA | NEEDS_CONFIG,
         .operands_min = 1,
-        .operands_max = 1,
+        .operands_max = OPTION_OPERANDS_MAX,
         .run = cmd_submit,
     },
 };

@@ -144,12 +144,6 @@ static int open_work(struct work *w, struct page_source *from, struct err *err)
     const struct cli *c = w->conf->cli;
     struct clock clock = clock_real();
     struct job_head head = {.attempt = 1, .line = 1};
-    struct input_conf in = {
-        .path = w->conf->file->path,
-        .label = w->conf->file->label,
-        .max_line = (size_t)c->set->cli.input_max_line,
-        .first = c->opt->first,
-    };
     w->team = c->opt->team ? c->opt->team : "default";
     struct scheduler_lane lanes[LANES];
     endpoint_lanes(w->conf->endpoint, lanes);
@@ -160,7 +154,7 @@ static int open_work(struct work *w, struct page_source *from, struct err *err)
     if (job_head_encode(&head, &w->head) < 0) {
         return err_set(err, ERR_FAIL, "could not read the file: no memory");
     }
-    int rc = input_open(&from->input, &in, err);
+    int rc = source_open(&from->source, &w->conf->file->source, err);
     if (rc >= 0) {
         rc = idset_open(&from->ids, c->data, err);
     }
@@ -184,7 +178,7 @@ int dryrun(const struct dryrun_conf *conf, struct dryrun *ret, struct err *err)
     queue_cursor_close(w.answers);
     idset_close(w.keys);
     idset_close(from.ids);
-    input_close(from.input);
+    source_close(from.source);
     buf_fini(&w.head);
     return rc;
 }

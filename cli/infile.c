@@ -41,8 +41,13 @@ bool infile_name(struct infile *f, const struct options *o, int64_t wall_ms)
     const char *operand = o->operands[0];
     *f = (struct infile){0};
     f->copied = is_stdin(operand) || is_pipe(operand);
-    snprintf(f->label, sizeof(f->label), "%s",
-             is_stdin(operand) ? "standard input" : operand);
+    if (o->operands_n > 1) {
+        snprintf(f->label, sizeof(f->label), "%.200s and %u more", operand,
+                 o->operands_n - 1);
+    } else {
+        snprintf(f->label, sizeof(f->label), "%s",
+                 is_stdin(operand) ? "standard input" : operand);
+    }
     snprintf(f->path, sizeof(f->path), "%s", operand);
     if (o->run) {
         snprintf(f->run, sizeof(f->run), "%s", o->run);
@@ -63,6 +68,10 @@ static void name_run(struct infile *f, uint64_t first)
         snprintf(tail, sizeof(tail), "-first%llu", (unsigned long long)first);
     }
     size_t stem_n = dot && dot > stem ? (size_t)(dot - stem) : strlen(stem);
+    if (dot && (!strcmp(dot, ".gz") || !strcmp(dot, ".zst"))) {
+        const char *inner = memrchr(stem, '.', stem_n);
+        stem_n = inner && inner > stem ? (size_t)(inner - stem) : stem_n;
+    }
     stem_n = MIN_OF(stem_n, RUN_MAX - DIGEST_SHOWN - 1 - strlen(tail));
     snprintf(f->run, sizeof(f->run), "%.*s-%.*s%s", (int)stem_n, stem, DIGEST_SHOWN,
              f->digest.hex, tail);
@@ -95,11 +104,50 @@ static int copy(struct infile *f, const struct cli *c, struct err *err)
     return rc;
 }
 
+/* Only one of several files may be read but once: it would have to be copied. */
+static int check_operands(const struct options *o, struct err *err)
+{
+    for (unsigned i = 0; o->operands_n > 1 && i < o->operands_n; i++) {
+        if (is_stdin(o->operands[i]) || is_pipe(o->operands[i])) {
+            err_set(err, ERR_USAGE,
+                    "could not read '%s' beside other files: it is a pipe",
+                    o->operands[i]);
+            err_hint(err, "cat all of them into one: cat FILE... | offpeak run -");
+            return -ERR_USAGE;
+        }
+    }
+    return 0;
+}
+
+static void fill_source(struct infile *f, const struct cli *c)
+{
+    const struct options *o = c->opt;
+    for (unsigned i = 0; i < o->operands_n; i++) {
+        f->paths[i] = o->operands[i];
+    }
+    f->paths[0] = f->path;
+    f->source = (struct source_conf){
+        .paths = f->paths,
+        .paths_n = o->operands_n,
+        .label = o->operands_n == 1 ? f->label : NULL,
+        .max_line = (size_t)c->set->cli.input_max_line,
+        .first = o->first,
+        .form = {.template_path = o->template,
+                 .id_column = o->id_column,
+                 .model = o->model,
+                 .format = o->format},
+    };
+}
+
 int infile_open(struct infile *f, const struct cli *c, struct err *err)
 {
-    int rc = f->copied ? copy(f, c, err) : 0;
+    int rc = check_operands(c->opt, err);
+    if (rc >= 0 && f->copied) {
+        rc = copy(f, c, err);
+    }
     if (rc >= 0) {
-        rc = submit_digest(f->path, f->label, c->opt->first, &f->digest, err);
+        fill_source(f, c);
+        rc = submit_digest(&f->source, &f->digest, err);
         if (rc < 0) {
             infile_remove_copy(f);
         }

@@ -36,6 +36,14 @@ const struct option_row option_rows[OPT_IDS] = {
     [OPT_LANE] =
         ROW("lane", 0, "LANE", OPTION_TEXT, lane,
             "how calls are made: batch, sync or pool (servers of your own) [batch]"),
+    [OPT_TEMPLATE] = ROW("template", 0, "FILE", OPTION_TEXT, template,
+                         "of a table: the request, with {{column}} where a field goes"),
+    [OPT_ID_COLUMN] = ROW("id-column", 0, "COLUMN", OPTION_TEXT, id_column,
+                          "of a table: the column that is the custom_id [line number]"),
+    [OPT_MODEL] = ROW("model", 0, "MODEL", OPTION_TEXT, model,
+                      "the model of requests that name none"),
+    [OPT_FORMAT] = ROW("format", 0, "FORMAT", OPTION_TEXT, format,
+                       "of the input: jsonl, csv or tsv [by the file's name]"),
     [OPT_WAIT] =
         ROW("wait", 0, NULL, OPTION_FLAG, wait, "at a closed gate, stay until it opens"),
     [OPT_SET] = ROW("set", 0, "KEY=VALUE", OPTION_LIST, sets,

@@ -29,6 +29,10 @@ enum option_id {
     OPT_FRESH,
     OPT_REUSE,
     OPT_LANE,
+    OPT_TEMPLATE,
+    OPT_ID_COLUMN,
+    OPT_MODEL,
+    OPT_FORMAT,
     OPT_WAIT,
     OPT_SET,
     OPT_CONFIG,
@@ -50,7 +54,7 @@ enum option_id {
 #define OPTION_BIT(id) ((uint64_t)1 << (id))
 
 #define OPTION_SETS_MAX     64
-#define OPTION_OPERANDS_MAX 4
+#define OPTION_OPERANDS_MAX 256
 
 struct option_usd {
     bool given;
@@ -63,6 +67,7 @@ struct options {
     struct option_usd max_cost, limit;
     bool dry_run, fresh, wait, insecure, records, in_doubt, origin, markdown, json, quiet,
         help;
+    const char *template, *id_column, *model, *format;
     const char *reuse, *lane, *config, *key_file, *per, *why;
     const char *sets[OPTION_SETS_MAX];
     unsigned sets_n;

@@ -67,12 +67,12 @@ void session_stop_roles(struct session *s)
 
 /* ---- submit ---- */
 
-static void session_on_line(void *ctx, uint64_t line, const char *why, const char *hint)
+static void session_on_line(void *ctx, const char *file, uint64_t line, const char *why,
+                            const char *hint)
 {
     struct session *s = CAST_CTX(session, ctx, SESSION_MAGIC);
     if (++s->refused <= PROGRESS_REFUSED_MAX) {
-        struct refused_line t = {
-            .label = s->conf.file->label, .line = line, .why = why, .remedy = hint};
+        struct refused_line t = {.label = file, .line = line, .why = why, .remedy = hint};
         progress_refused(s->conf.progress, &t);
     }
 }
@@ -101,14 +101,12 @@ static void fill_submit_conf(struct session *s)
     s->submitting = (struct submit_conf){
         .queue = s->queue,
         .loop = s->loop,
-        .path = s->conf.file->path,
+        .source = s->conf.file->source,
         .label = s->conf.file->label,
         .dir = s->cli->data,
         .team = o->team ? o->team : "default",
         .feature = o->feature ? o->feature : "default",
         .run = s->conf.file->run,
-        .first = o->first,
-        .max_line = (size_t)s->cli->set->cli.input_max_line,
         .row = s->conf.row,
         .on_line = session_on_line,
         .on_done = session_on_submitted,

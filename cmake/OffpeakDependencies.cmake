@@ -16,6 +16,8 @@ offpeak_find_pkg(uv libuv)
 offpeak_find_pkg(yaml yaml-0.1)
 offpeak_find_pkg(utf8proc libutf8proc)
 offpeak_find_pkg(crypto libcrypto)
+offpeak_find_pkg(zlib zlib)
+offpeak_find_pkg(zstd libzstd)
 offpeak_find_pkg(microhttpd libmicrohttpd) # tests/sim only
 
 # LMDB has no pkg-config file in Debian 12.

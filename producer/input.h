@@ -1,5 +1,5 @@
 /*
- * input.h - a file read line by line in bounded memory, with the digest of what was read.
+ * input.h - one file read line by line in bounded memory, hashed as it is read.
  *
  * Open, input_next until it returns 0, close. A line is borrowed until the next call. Lines are
  * numbered from 1 as an editor numbers them: blank lines are skipped and counted, and keep the
@@ -7,15 +7,16 @@
  * line feed belong to the file, not to the line. Of a line longer than `max_line` only the first
  * INPUT_KEPT bytes are kept; its full size is told, so that it can be refused by name.
  *
- * With `first`, the file ends behind that many lines that are not blank; the digest covers the
- * bytes up to there and nothing else, so that a file that only grew still is the same input.
+ * With a separator the file is a table (producer/csv.h): a "line" is one record, which has the
+ * number of the line it begins on; the other lines it covers count as blank. Compressed files are
+ * unpacked as they are read (producer/unpack.h); numbers, sizes and hash are of the text.
  */
 #ifndef OFFPEAK_PRODUCER_INPUT_H
 #define OFFPEAK_PRODUCER_INPUT_H
 
 #include "core/err.h"
-#include "core/hash.h"
 #include "core/buf.h"
+#include "core/hash.h"
 
 #define INPUT_CHUNK    ((size_t)1 << 20)  /* read at once */
 #define INPUT_KEPT     ((size_t)64 << 10) /* kept of a line that is too long */
@@ -27,7 +28,8 @@ struct input_conf {
     const char *path;  /* a regular file */
     const char *label; /* how messages name it */
     size_t max_line;   /* 0: INPUT_LINE_MAX; at least INPUT_KEPT */
-    uint64_t first;    /* lines that are not blank; 0 all */
+    char separator;    /* of a table; 0: lines */
+    struct hash *hash; /* gets every byte that is handed out or passed over; borrowed */
 };
 
 struct input_line {
@@ -42,8 +44,7 @@ int input_next(struct input *in, struct input_line *ret,
                struct err *err);              /* 1, 0 at the end */
 uint64_t input_lines(const struct input *in); /* numbered so far, blank ones too */
 uint64_t input_blank(const struct input *in); /* of them, blank */
-uint64_t input_bytes(const struct input *in); /* covered by the digest so far */
-struct digest input_digest(const struct input *in);
+uint64_t input_bytes(const struct input *in); /* hashed so far */
 struct input *input_close(struct input *in);
 
 #endif

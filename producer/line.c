@@ -2,6 +2,7 @@
 
 #include "core/jtext.h"
 #include "core/prompt.h"
+#include "producer/bare.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -25,10 +26,13 @@ static bool check_json(struct span text, struct line_verdict *v)
         return refuse(v, "repair or remove the line", "it is not valid JSON: %s",
                       err.msg);
     }
-    if (jtext_type(text) != JTEXT_OBJECT) {
-        return refuse(v, "write one JSON object a line", "it is not a JSON object");
-    }
     return true;
+}
+
+static bool check_object(struct span text, struct line_verdict *v)
+{
+    return jtext_type(text) == JTEXT_OBJECT ||
+           refuse(v, "write one JSON object a line", "it is not a JSON object");
 }
 
 static bool check_custom_id(struct span text, struct line_verdict *v)
@@ -96,7 +100,7 @@ static bool check_body(struct span text, struct line_verdict *v)
 void line_check(const struct input_line *line, struct line_verdict *ret)
 {
     static bool (*const checks[])(struct span text, struct line_verdict * v) = {
-        check_json, check_custom_id, check_method, check_url, check_body,
+        check_json, check_object, check_custom_id, check_method, check_url, check_body,
     };
     *ret = (struct line_verdict){.ok = true};
     if (line->too_long) {
@@ -106,6 +110,7 @@ void line_check(const struct input_line *line, struct line_verdict *ret)
     }
     for (size_t i = 0; i < ARRAY_LEN(checks); i++) {
         if (!checks[i](line->text, ret)) {
+            ret->bare = i > 1 && bare_is(line->text);
             return;
         }
     }

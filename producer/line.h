@@ -18,6 +18,7 @@
 
 struct line_verdict {
     bool ok;
+    bool bare; /* not ok, but a request that lacks only its envelope (producer/bare.h) */
     struct span
         custom_id; /* raw JSON string within the line; empty when it cannot be read */
     char why[256]; /* one line; empty when ok */

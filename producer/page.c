@@ -40,12 +40,15 @@ static int check_repeat(struct page_source *from, const struct input_line *line,
     return rc < 0 ? rc : 0;
 }
 
-static void keep(struct page *s, const struct input_line *line,
+static void keep(struct page *s, const struct source_line *l,
                  const struct line_verdict *v)
 {
     struct page_line *to = &s->lines[s->n++];
-    *to = (struct page_line){.number = line->number, .remedy = v->remedy};
-    struct span text = line->text;
+    struct span text = l->line.text;
+    *to = (struct page_line){.number = l->line.number,
+                             .file = l->file,
+                             .file_line = l->file_line,
+                             .remedy = v->remedy};
     if (!v->ok) {
         text.n = MIN_OF(text.n, INPUT_KEPT);
         to->why = s->words.p + s->words.n;
@@ -58,31 +61,48 @@ static void keep(struct page *s, const struct input_line *line,
     }
 }
 
-static int take_line(struct page *s, struct page_source *from,
-                     const struct input_line *line)
+/* A request without an envelope gets one, and is judged again. */
+static void judge(struct page_source *from, struct source_line *l, struct line_verdict *v)
 {
-    struct line_verdict v;
-    line_check(line, &v);
+    if (!l->why[0]) {
+        line_check(&l->line, v);
+    }
+    if (!l->why[0] && v->bare) {
+        source_wrap(from->source, l);
+        if (!l->why[0]) {
+            line_check(&l->line, v);
+        }
+    }
+    if (l->why[0]) {
+        *v = (struct line_verdict){.remedy = l->remedy};
+        snprintf(v->why, sizeof(v->why), "%s", l->why);
+    }
+}
+
+static int take_line(struct page *s, struct page_source *from, struct source_line *l)
+{
+    struct line_verdict v = {0};
+    judge(from, l, &v);
     if (v.ok) {
-        int rc = check_repeat(from, line, &v, &s->err);
+        int rc = check_repeat(from, &l->line, &v, &s->err);
         if (rc < 0) {
             return rc;
         }
     }
-    if (line->number > from->skip) {
-        keep(s, line, &v);
+    if (l->line.number > from->skip) {
+        keep(s, l, &v);
     }
     return 0;
 }
 
 static int fill(struct page *s, struct page_source *from)
 {
-    struct input_line line;
+    struct source_line line;
     while (s->n < PAGE_LINES && s->text.n < PAGE_BYTES) {
         if (atomic_load_explicit(&from->stop, memory_order_relaxed)) {
             return 0;
         }
-        int rc = input_next(from->input, &line, &s->err);
+        int rc = source_next(from->source, &line, &s->err);
         if (rc > 0) {
             rc = take_line(s, from, &line);
         } else if (rc == 0) {
@@ -108,7 +128,7 @@ void page_fill(struct page *s, struct page_source *from)
         return;
     }
     s->rc = fill(s, from);
-    s->last = input_lines(from->input);
-    s->blank = input_blank(from->input);
-    s->digest = input_digest(from->input);
+    s->last = source_lines(from->source);
+    s->blank = source_blank(from->source);
+    s->digest = source_digest(from->source);
 }

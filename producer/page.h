@@ -1,7 +1,7 @@
 /*
- * page.h - the next lines of a file, read and judged, ready to be put on a queue.
+ * page.h - the next lines of a run's files, read and judged, ready to be put on a queue.
  *
- * page_fill runs on the thread pool: it takes lines from the input until it holds PAGE_LINES
+ * page_fill runs on the thread pool: it takes lines from the source until it holds PAGE_LINES
  * or PAGE_BYTES, checks each, and looks its custom_id up among those before it. Lines up to
  * `skip` are looked at for their custom_id only: they are on the queue already. The page owns
  * copies of everything; it may be filled again.
@@ -12,7 +12,7 @@
 #include "core/buf.h"
 #include "core/err.h"
 #include "core/record.h"
-#include "producer/input.h"
+#include "producer/source.h"
 
 #include <stdatomic.h>
 
@@ -23,6 +23,8 @@ struct idset;
 
 struct page_line {
     uint64_t number;
+    const char *file; /* where it stands, for people; the source's */
+    uint64_t file_line;
     struct span text;      /* what goes on the queue */
     struct span custom_id; /* raw JSON string within the text, or empty */
     const char *why;       /* NULL: accepted; else owned by the page */
@@ -32,10 +34,9 @@ struct page_line {
 struct page {
     struct page_line lines[PAGE_LINES];
     unsigned n;
-    uint64_t last,
-        blank; /* lines of the file looked at so far, and how many were blank */
-    bool end;  /* nothing is left in the file */
-    struct digest digest; /* of the input so far */
+    uint64_t last, blank; /* lines looked at so far, and how many were blank */
+    bool end;             /* nothing is left */
+    struct digest digest; /* of the source so far */
     struct buf text, words;
     int rc;
     struct err err;
@@ -43,7 +44,7 @@ struct page {
 
 /* What a filling needs; the atomic stops it early (the page is then of no use). */
 struct page_source {
-    struct input *input;
+    struct source *source;
     struct idset *ids;
     uint64_t skip;
     atomic_bool stop;

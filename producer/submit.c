@@ -30,7 +30,7 @@ struct submit {
 static void submit_free(struct submit *s)
 {
     page_fini(&s->page);
-    input_close(s->source.input);
+    source_close(s->source.source);
     idset_close(s->source.ids);
     s->magic = 0;
     free(s);
@@ -96,7 +96,7 @@ static void submit_on_filled(void *ctx)
     for (unsigned i = 0; i < s->page.n; i++) {
         const struct page_line *l = &s->page.lines[i];
         if (l->why) {
-            s->conf.on_line(s->conf.ctx, l->number, l->why, l->remedy);
+            s->conf.on_line(s->conf.ctx, l->file, l->file_line, l->why, l->remedy);
         }
     }
     s->filled = true;
@@ -125,8 +125,8 @@ static int put_line(struct submit *s, struct queue_tx *tx, const struct page_lin
     struct job_head head = {.attempt = 1, .line = l->number};
     snprintf(head.run, sizeof(head.run), "%s", s->conf.run);
     if (l->why) {
-        snprintf(head.refused, sizeof(head.refused), "%.100s:%llu: %s; %s", s->conf.label,
-                 (unsigned long long)l->number, l->why, l->remedy);
+        snprintf(head.refused, sizeof(head.refused), "%.100s:%llu: %s; %s", l->file,
+                 (unsigned long long)l->file_line, l->why, l->remedy);
         head.custom_id = l->custom_id;
     }
     _cleanup_(buf_fini) struct buf block;
@@ -276,13 +276,7 @@ static int write_first_row(struct submit *s, struct err *err)
 
 static int open_source(struct submit *s, struct err *err)
 {
-    struct input_conf in = {
-        .path = s->conf.path,
-        .label = s->conf.label,
-        .max_line = s->conf.max_line,
-        .first = s->conf.first,
-    };
-    int rc = input_open(&s->source.input, &in, err);
+    int rc = source_open(&s->source.source, &s->conf.source, err);
     return rc < 0 ? rc : idset_open(&s->source.ids, s->conf.dir, err);
 }
 
@@ -303,7 +297,7 @@ int submit_start(struct submit **ret, const struct submit_conf *conf, struct err
     s->row = match == RUN_NEW ? conf->row : row;
     s->row.complete = false;
     s->source.skip = s->row.lines;
-    page_init(&s->page, conf->max_line);
+    page_init(&s->page, conf->source.max_line);
     run_key(conf->feature, conf->run, s->key);
     table_runs(conf->team, s->table);
     topic_jobs(conf->team, conf->feature, s->topic);

@@ -1,7 +1,7 @@
 /*
  * submit.h - a job file becomes jobs on a queue, once.
  *
- * Reads OpenAI batch lines from a file (standard input is copied into the data folder first),
+ * Reads lines from files (producer/source.h; standard input is copied into the data folder first),
  * checks each, and puts it on jobs.<team>.<feature> with the headers run, attempt and line. A
  * line that cannot be accepted is put too, with a header that says why, so that it ends as a
  * rejected result beside its neighbours' answers. The run's row in `runs.<team>` is written
@@ -13,6 +13,7 @@
 
 #include "core/err.h"
 #include "core/record.h"
+#include "producer/source.h"
 
 struct submit;
 struct queue;
@@ -22,27 +23,26 @@ struct loop;
 struct submit_conf {
     struct queue *queue;
     struct loop *loop;
-    const char *path;  /* a regular file */
-    const char *label; /* how messages name it: the path, or "standard input" */
+    struct source_conf source; /* its files, and how their lines are made */
+    const char *label; /* how messages name them together: a path, "standard input" */
     const char *dir;   /* data folder, for the temporary set of custom_ids */
     const char *team, *feature, *run;
-    uint64_t first;  /* take only so many lines that are not blank; 0 all */
-    size_t max_line; /* bytes; 0: INPUT_LINE_MAX */
     struct run_row
         row; /* endpoint, account, options; the digest is filled in by submit_digest */
-    void (*on_line)(void *ctx, uint64_t line, const char *why,
-                    const char *hint);                 /* a refused line */
+    /* A refused line, by file and number there. */
+    void (*on_line)(void *ctx, const char *file, uint64_t line, const char *why,
+                    const char *hint);
     void (*on_done)(void *ctx, const struct err *err); /* err NULL: every line is in */
     void *ctx;
 };
 
-/* What a first look at the file tells (submit_digest reads it once, in bounded memory). */
+/* What a first look at the files tells (submit_digest reads them once, in bounded memory). */
 struct submit_digest {
     char hex[HASH_HEX];
     uint64_t lines, blank, bytes; /* lines: blank ones too */
 };
-int submit_digest(const char *path, const char *label, uint64_t first,
-                  struct submit_digest *ret, struct err *err);
+int submit_digest(const struct source_conf *source, struct submit_digest *ret,
+                  struct err *err);
 /* Copies standard input to a file in dir/input and returns its path in `ret`. */
 int submit_copy_stdin(int fd, const char *dir, struct buf *ret, struct err *err);
 

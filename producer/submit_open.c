@@ -2,7 +2,6 @@
 #include "producer/submit.h"
 
 #include "core/queue.h"
-#include "producer/input.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,32 +12,35 @@
 
 /* ---- the file ---- */
 
-static void make_digest(struct input *in, struct submit_digest *ret)
+static void make_digest(const struct source *s, struct submit_digest *ret)
 {
-    hash_hex(input_digest(in), ret->hex);
-    ret->lines = input_lines(in);
-    ret->blank = input_blank(in);
-    ret->bytes = input_bytes(in);
+    hash_hex(source_digest(s), ret->hex);
+    ret->lines = source_lines(s);
+    ret->blank = source_blank(s);
+    ret->bytes = source_bytes(s);
 }
 
-int submit_digest(const char *path, const char *label, uint64_t first,
-                  struct submit_digest *ret, struct err *err)
+static int no_lines(const struct source_conf *conf, struct err *err)
 {
-    struct input_conf conf = {.path = path, .label = label, .first = first};
-    struct input *in = NULL;
-    int rc = input_open(&in, &conf, err);
-    struct input_line line;
-    while (rc >= 0 && (rc = input_next(in, &line, err)) > 0) {
+    err_set(err, ERR_INPUT, "could not read '%s': it holds no lines",
+            conf->label ? conf->label : conf->paths[0]);
+    err_hint(err, "write one OpenAI batch line a job; see schemas/job-line.v1.json");
+    return -ERR_INPUT;
+}
+
+int submit_digest(const struct source_conf *source, struct submit_digest *ret,
+                  struct err *err)
+{
+    struct source *s = NULL;
+    struct source_line line;
+    int rc = source_open(&s, source, err);
+    while (rc >= 0 && (rc = source_next(s, &line, err)) > 0) {
     }
     if (rc == 0) {
-        make_digest(in, ret);
-        if (ret->lines == ret->blank) {
-            rc = err_set(err, ERR_INPUT, "could not read '%s': it holds no lines", label);
-            err_hint(err,
-                     "write one OpenAI batch line a job; see schemas/job-line.v1.json");
-        }
+        make_digest(s, ret);
+        rc = ret->lines == ret->blank ? no_lines(source, err) : 0;
     }
-    input_close(in);
+    source_close(s);
     return rc;
 }
 

@@ -83,13 +83,26 @@ static int openai_request(const struct provider_ask *a, struct provider_request 
     return 0;
 }
 
+/* A producer of ours or others may have written the request over several lines; the line ends
+ * stand between JSON's values, for a string cannot hold one. */
+static void add_in_one_line(struct buf *b, struct span body)
+{
+    size_t at = b->n;
+    buf_add(b, body.p, body.n);
+    for (char *c = b->failed ? NULL : b->p + at; c && c < b->p + b->n; c++) {
+        if (*c == '\n' || *c == '\r') {
+            *c = ' ';
+        }
+    }
+}
+
 static int openai_encode(uint32_t index, const char *path, struct span body,
                          struct buf *ret)
 {
     buf_addf(ret, "{\"custom_id\":\"%u\",\"method\":\"POST\",\"url\":", index);
     buf_add_json(ret, span_str(path));
     buf_adds(ret, ",\"body\":");
-    buf_add(ret, body.p, body.n);
+    add_in_one_line(ret, body);
     return buf_adds(ret, "}\n");
 }
 

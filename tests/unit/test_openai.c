@@ -62,6 +62,16 @@ static void test_a_line_of_the_input_carries_the_body_byte_for_byte(void **state
                         "9007199254740993 }}\n");
 }
 
+static void test_a_body_written_over_several_lines_is_sent_in_one(void **state)
+{
+    (void)state;
+    _cleanup_(buf_fini) struct buf b;
+    buf_init(&b, 4096);
+    openai->encode(0, "/p", SPAN_LIT("{\r\n  \"model\": \"a\\nb\"\n}"), &b);
+    assert_string_equal(b.p, "{\"custom_id\":\"0\",\"method\":\"POST\",\"url\":\"/p\","
+                             "\"body\":{    \"model\": \"a\\nb\" }}\n");
+}
+
 static void test_the_upload_carries_the_submit_key_in_its_file_name(void **state)
 {
     (void)state;
@@ -282,6 +292,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_line_of_the_input_carries_the_body_byte_for_byte),
+        cmocka_unit_test(test_a_body_written_over_several_lines_is_sent_in_one),
         cmocka_unit_test(test_the_upload_carries_the_submit_key_in_its_file_name),
         cmocka_unit_test(test_the_create_is_stamped_with_submit_key_and_go),
         cmocka_unit_test(test_each_other_request_has_its_method_and_address),
