@@ -243,6 +243,19 @@ static void test_a_batch_is_believed_unseen_from_its_creation_not_from_the_start
     assert_bought_once(ln);
 }
 
+static void test_a_batch_that_vanishes_for_a_moment_is_not_given_up(void **state)
+{
+    struct lane_night *ln = *state;
+    ln->desk.batch_ms = 60 * MINUTE;
+    given_batch(ln, 3);
+    pass(ln, 30 * MINUTE);
+    desk_trouble(&ln->desk,
+                 (struct desk_trouble){
+                     .op = DESK_BATCH, .what = DESK_STATUS, .status = 404, .times = 20});
+    pass(ln, 45 * MINUTE);
+    assert_bought_once(ln);
+}
+
 static void test_a_batch_just_created_is_asked_about_after_a_pause(void **state)
 {
     struct lane_night *ln = *state;
@@ -376,6 +389,7 @@ int main(void)
         TEST(test_lines_that_are_not_ours_are_named_three_times_at_most),
         TEST(test_one_call_that_is_too_large_fails_alone_and_at_once),
         TEST(test_a_batch_is_believed_unseen_from_its_creation_not_from_the_start),
+        TEST(test_a_batch_that_vanishes_for_a_moment_is_not_given_up),
         TEST(test_a_batch_just_created_is_asked_about_after_a_pause),
         TEST(test_few_requests_and_fewer_transfers_are_under_way_at_once),
         TEST(test_a_watcher_sees_what_is_where),
