@@ -108,7 +108,8 @@ struct lane_direct {
     struct direct_entry *entries;
     struct direct_flight *flights;
     struct direct_commit *commits;
-    struct buf text; /* of the reply being read */
+    int64_t commit_ms; /* how long one takes, moving average */
+    struct buf text;   /* of the reply being read */
     uint64_t random;
     bool started, failed;
 

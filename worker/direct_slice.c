@@ -7,11 +7,13 @@
 
 #define CLOSED_MAX 8 /* slices whose rows wait for a commit that takes them along */
 #define AHEAD_MS   100
+#define AHEAD_MOST 3 /* times the slots */
 
 struct direct_commit {
     struct direct_commit *next, *prev;
     struct lane_direct *lane; /* NULL: it is gone */
     struct direct_slice *slice;
+    int64_t begun_ms;
 };
 
 /* ---- a slice ---- */
@@ -103,6 +105,7 @@ static void on_commit(void *ctx, uint64_t commit, const struct err *err)
     struct direct_commit *op = ctx;
     struct lane_direct *l = op->lane;
     struct direct_slice *s = op->slice;
+    int64_t begun_ms = op->begun_ms;
     (void)commit;
     if (l) {
         *(op->prev ? &op->prev->next : &l->commits) = op->next;
@@ -119,6 +122,7 @@ static void on_commit(void *ctx, uint64_t commit, const struct err *err)
         return;
     }
     FAILPOINT("direct.journaled");
+    l->commit_ms += (loop_now_ms(l->conf.loop) - begun_ms - l->commit_ms) / 4;
     for (uint32_t i = 0; s && i < s->n; i++) {
         struct direct_call *d = &s->calls[i];
         struct direct_server *server = &l->servers[d->server];
@@ -147,7 +151,8 @@ static void commit(struct lane_direct *l, struct queue_tx *tx, struct direct_sli
         direct_fail(l, &err);
         return;
     }
-    *op = (struct direct_commit){.next = l->commits, .lane = l, .slice = s};
+    *op = (struct direct_commit){
+        .next = l->commits, .lane = l, .slice = s, .begun_ms = loop_now_ms(l->conf.loop)};
     if (op->next) {
         op->next->prev = op;
     }
@@ -174,13 +179,16 @@ void direct_write(struct lane_direct *l, struct direct_slice *s, struct queue_tx
 
 /* ---- what free slots will want next ---- */
 
-/* So many as will leave while a commit is on its way: what is ready when the process dies counts
- * as in doubt although it never left. */
-static uint32_t ahead_of(const struct direct_server *s)
+/* So many as will leave while a commit is on its way, and no more: what is ready when the process
+ * dies counts as in doubt although it never left. */
+static uint32_t ahead_of(const struct lane_direct *l, const struct direct_server *s)
 {
-    int64_t ahead = pace_ahead(&s->pace), usual_ms = s->health.usual_ms;
-    if (usual_ms > AHEAD_MS) {
-        ahead = MIN_OF(ahead, s->pace.slots * AHEAD_MS / usual_ms + 1);
+    int64_t ahead = pace_ahead(&s->pace), slots = s->pace.slots;
+    int64_t usual_ms = MAX_OF(s->health.usual_ms, INT64_C(1));
+    if (s->health.usual_ms > AHEAD_MS) {
+        ahead = MIN_OF(ahead, slots * AHEAD_MS / usual_ms + 1);
+    } else if (ahead == slots) {
+        ahead = MIN_OF(ahead + slots * l->commit_ms / usual_ms, AHEAD_MOST * slots);
     }
     return (uint32_t)ahead;
 }
@@ -196,7 +204,7 @@ static bool pull_round(struct lane_direct *l, const bool *wants, struct direct_s
     bool more = false;
     for (unsigned i = 0; i < l->conf.servers_n && s->n < DIRECT_SLICE_MAX; i++) {
         struct call *c = NULL;
-        if (wants[i] && stock_of(&l->servers[i]) < ahead_of(&l->servers[i])) {
+        if (wants[i] && stock_of(&l->servers[i]) < ahead_of(l, &l->servers[i])) {
             c = pool_next(l->pool, i);
         }
         if (c) {
@@ -213,7 +221,7 @@ void direct_journal(struct lane_direct *l)
     struct queue_tx *tx;
     for (unsigned i = 0; i < l->conf.servers_n; i++) {
         const struct direct_server *s = &l->servers[i];
-        wants[i] = direct_is_up(l, s) && stock_of(s) * 2 <= ahead_of(s);
+        wants[i] = direct_is_up(l, s) && stock_of(s) * 2 <= ahead_of(l, s);
         any = any || wants[i];
     }
     while (any && !l->stop[0] && !l->failed && l->again.n == 0 &&
