@@ -4,7 +4,7 @@
  * Takes records of `ready` from the feed while settle has room and the call table is below its
  * bound, a bounded number per turn. In order: a flush seals every stream; a repeat is
  * acknowledged and counted; a replayed member of a journaled batch is skipped, its call knows
- * it already; rejected and cancelled jobs end; one that an earlier owner released for another
+ * it already; rejected and cancelled jobs end, and those whose run was cancelled since; one that an earlier owner released for another
  * endpoint stops the process, for it must not be sent to ours; a stored answer that counts is a hit; an equal
  * call under way is joined; all else is a new call and goes to the plan.
  *
@@ -29,11 +29,12 @@ struct intake_conf {
     struct queue_feed *feed; /* of `ready` */
     struct call_table *calls;
     struct settle *settle;
+    struct cancels *cancels;
     struct plan *plan; /* takes the calls of lane batch ... */
     int (*on_direct)(void *ctx, struct call *c,
                      struct err *err); /* ... and this those of the others */
-    const char *origin;  /* the endpoint that is asked */
-    const char *pool;    /* ... in lane pool */
+    const char *origin;                /* the endpoint that is asked */
+    const char *pool;                  /* ... in lane pool */
     bool without[LANES]; /* nobody here makes calls in that lane: its jobs are left */
     void (*on_failed)(void *ctx, const struct err *err); /* the process must stop */
     void *ctx;

@@ -12,7 +12,7 @@
 
 #define SLICE_BYTES   ((size_t)4 << 20)
 #define SLICE_JOBS    330 /* enough to be committed when no commit is under way */
-#define SLICE_WAITING 64 /* sealed slices; callers that mind settle_room need two */
+#define SLICE_WAITING 64  /* sealed slices; callers that mind settle_room need two */
 #define SLICE_SPEND \
     4096 /* bytes of a job's records beside its result, answer and input */
 
@@ -21,13 +21,15 @@ enum joiners {
     JOINERS_HIT,    /* they get the stored answer */
     JOINERS_SAME,   /* they fail as their leader did */
     JOINERS_REPLAN, /* they are asked on their own */
+    JOINERS_AGAIN,  /* they are asked together: the call was never made */
 };
 
 /* A call whose leader is settled or about to be. */
 struct done {
     struct done *next;
     struct call *call;
-    struct job *job; /* the leader: here until the commit, so that nobody takes it again */
+    struct job
+        *job; /* the leader: here until the commit, so that nobody takes it again */
     enum joiners joiners;
     struct answer failure; /* JOINERS_SAME: its spans point into `bytes` */
     char *bytes;
