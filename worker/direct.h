@@ -29,6 +29,7 @@
 #include "core/failpoint.h"
 #include "core/loop.h"
 #include "core/queue.h"
+#include "worker/cancels.h"
 #include "worker/health.h"
 #include "worker/lane_direct.h"
 #include "worker/pace.h"
@@ -81,6 +82,8 @@ struct direct_server {
     struct health health;
     struct direct_queue ready;
     uint32_t writing, under_way;
+    bool out;     /* it is down, and what waited for it waits for any */
+    bool probing; /* it is being asked how it is */
 };
 
 /* Rows of a closed slice that are still to be deleted. */
@@ -159,10 +162,23 @@ void direct_abandon_commits(struct lane_direct *l);
 /* Sends what may leave; the loop time when more may, INT64_MAX unknown. */
 int64_t direct_send(struct lane_direct *l);
 void direct_abandon_flights(struct lane_direct *l);
+/* Nobody waits any longer for the replies of that server: they count as lost. */
+void direct_give_up(struct lane_direct *l, unsigned server);
+/* GET `url`; the reply is a probe of that server. */
+void direct_ask(struct lane_direct *l, unsigned server, const char *url);
 
 /* ---- direct_reply.c ---- */
 void direct_heard(struct lane_direct *l, struct direct_call *d,
                   const struct http_resp *resp);
+/* Perhaps executed: to be booked, then made again if a try is left. */
+void direct_lost(struct lane_direct *l, struct direct_call *d, const char *why);
+/* No answer from anybody: after http.give_up the account stands still. */
+void direct_silence(struct lane_direct *l, bool replied, const char *why);
+
+/* ---- direct_health.c ---- */
+/* Servers that stall, are gone or may be back; the loop time when to look again. */
+int64_t direct_health(struct lane_direct *l);
+void direct_probed(struct lane_direct *l, unsigned server, const struct http_resp *resp);
 
 /* ---- direct_recover.c ---- */
 /* Books what was in doubt after a crash, as far as settle has room. */

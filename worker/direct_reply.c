@@ -69,20 +69,17 @@ static void stop_account(struct lane_direct *l, const char *what, const struct e
     l->stop_until_ms = loop_now_ms(l->conf.loop) + STOPPED_MS;
 }
 
-/* No answer: after a while that is as good as nobody there. */
-static void hear_nothing(struct lane_direct *l, const struct http_resp *resp,
-                         const struct err *why)
+void direct_silence(struct lane_direct *l, bool replied, const char *why)
 {
     struct err err;
     int64_t now_ms = loop_now_ms(l->conf.loop);
-    bool replied = resp->outcome == HTTP_REPLY;
     if (l->silent_since_ms < 0) {
         l->silent_since_ms = now_ms;
     }
     if (now_ms - l->silent_since_ms < l->conf.direct->give_up_ms) {
         return;
     }
-    err_set(&err, ERR_TEMP, "%s", why->msg);
+    err_set(&err, ERR_TEMP, "%s", why);
     err_hint(&err, replied ? "run the same command again later"
                            : "check the network and the base URL, and run the same "
                              "command again");
@@ -103,7 +100,7 @@ static void hear(struct lane_direct *l, const struct http_resp *resp,
         }
         return;
     case REPLY_BUSY:
-    case REPLY_LOST: hear_nothing(l, resp, err); return;
+    case REPLY_LOST: direct_silence(l, resp->outcome == HTTP_REPLY, err->msg); return;
     case REPLY_STOP: stop_account(l, "work with", err); return;
     }
 }
@@ -158,8 +155,7 @@ static void later(struct lane_direct *l, struct direct_call *d,
     direct_queue_add(&l->due, d);
 }
 
-/* Perhaps executed: to be booked, then made again if a try is left. */
-static void lost(struct lane_direct *l, struct direct_call *d, const char *why)
+void direct_lost(struct lane_direct *l, struct direct_call *d, const char *why)
 {
     const struct origin o = {.account = l->conf.account};
     l->lost_n++;
@@ -190,10 +186,10 @@ void direct_heard(struct lane_direct *l, struct direct_call *d,
     case REPLY_REFUSED: fail_call(l, d, &a, true); return;
     case REPLY_FAILED: fail_call(l, d, &a, false); return;
     case REPLY_BUSY: later(l, d, resp, &a, &err); return;
-    case REPLY_LOST: lost(l, d, err.msg); return;
+    case REPLY_LOST: direct_lost(l, d, err.msg); return;
     case REPLY_STOP:
         if (resp->status < 300) { /* somebody took it, whoever that was */
-            lost(l, d, err.msg);
+            direct_lost(l, d, err.msg);
             return;
         }
         d->state = DIRECT_READY;

@@ -5,12 +5,14 @@
 
 #include <stdlib.h>
 
-#define AGAIN_MS 50 /* the process has no room for more requests */
+#define PROBE_TIMEOUT_MS 5000
+#define AGAIN_MS         50 /* the process has no room for more requests */
 
 struct direct_flight {
     struct direct_flight *next, *prev;
     struct lane_direct *lane; /* NULL: it is gone */
-    struct direct_call *call;
+    struct direct_call *call; /* NULL: a probe, or given up */
+    unsigned server;
 };
 
 static struct lane_direct *land(struct direct_flight *f)
@@ -21,7 +23,7 @@ static struct lane_direct *land(struct direct_flight *f)
         if (f->next) {
             f->next->prev = f->prev;
         }
-        l->servers[f->call->server].under_way--;
+        l->servers[f->server].under_way -= f->call != NULL;
     }
     free(f);
     return l;
@@ -32,23 +34,25 @@ static void on_reply(void *ctx, const struct http_resp *resp)
     struct direct_flight *f = ctx;
     struct direct_call *d = f->call;
     struct lane_direct *l = land(f);
-    if (l && !l->failed) {
+    if (l && d && !l->failed) {
         FAILPOINT("direct.reply");
         direct_heard(l, d, resp);
         direct_kick(l);
     }
 }
 
-static struct direct_flight *take_off(struct lane_direct *l, struct direct_call *d)
+static struct direct_flight *take_off(struct lane_direct *l, struct direct_call *d,
+                                      unsigned server)
 {
     struct direct_flight *f = calloc(1, sizeof(*f));
     if (f) {
-        *f = (struct direct_flight){.next = l->flights, .lane = l, .call = d};
+        *f = (struct direct_flight){
+            .next = l->flights, .lane = l, .call = d, .server = server};
         if (f->next) {
             f->next->prev = f;
         }
         l->flights = f;
-        l->servers[d->server].under_way++;
+        l->servers[server].under_way += d != NULL;
     }
     return f;
 }
@@ -59,6 +63,48 @@ void direct_abandon_flights(struct lane_direct *l)
         f->lane = NULL;
     }
     l->flights = NULL;
+}
+
+void direct_give_up(struct lane_direct *l, unsigned server)
+{
+    for (struct direct_flight *f = l->flights; f; f = f->next) {
+        struct direct_call *d = f->call;
+        if (d && f->server == server) {
+            f->call = NULL;
+            l->servers[server].under_way--;
+            (void)health_lost(&l->servers[server].health, loop_now_ms(l->conf.loop),
+                              false);
+            direct_lost(l, d, "its server fell silent");
+        }
+    }
+}
+
+static void on_probe(void *ctx, const struct http_resp *resp)
+{
+    struct direct_flight *f = ctx;
+    unsigned server = f->server;
+    struct lane_direct *l = land(f);
+    if (l && !l->failed) {
+        direct_probed(l, server, resp);
+        direct_kick(l);
+    }
+}
+
+void direct_ask(struct lane_direct *l, unsigned server, const char *url)
+{
+    struct err err = {0};
+    const struct http_req req = {.method = HTTP_GET,
+                                 .url = url,
+                                 .bearer = l->conf.key ? secret_text(l->conf.key) : NULL,
+                                 .timeout_ms = PROBE_TIMEOUT_MS};
+    struct direct_flight *f = take_off(l, NULL, server);
+    if (!f || http_send(l->conf.http, &req, on_probe, f, &err) < 0) {
+        const struct http_resp none = {.outcome = HTTP_UNSENT};
+        if (f) {
+            land(f);
+        }
+        direct_probed(l, server, &none);
+    }
 }
 
 /* The request of a call, its body lying in the record of its leader. */
@@ -96,7 +142,7 @@ static bool send_one(struct lane_direct *l, struct direct_call *d)
     _cleanup_(provider_request_fini) struct provider_request r;
     provider_request_init(&r);
     int rc = build(l, d, &r, &err);
-    struct direct_flight *f = rc < 0 ? NULL : take_off(l, d);
+    struct direct_flight *f = rc < 0 ? NULL : take_off(l, d, d->server);
     if (rc >= 0 && !f) {
         rc = err_set(&err, ERR_FAIL, "could not send a call: out of memory");
     }
@@ -125,6 +171,19 @@ static bool nothing_under_way(const struct lane_direct *l)
     return l->flights == NULL;
 }
 
+/* True: its run was cancelled, and it ends before it leaves. */
+static bool end_cancelled(struct lane_direct *l, struct direct_call *d)
+{
+    if (!d->call->cancelled) {
+        return false;
+    }
+    d->state = DIRECT_SETTLING;
+    if (settle_cancelled(l->conf.settle, d->call) < 0) {
+        l->failed = true; /* settle has told why */
+    }
+    return true;
+}
+
 /* 0: one may leave; else when to ask again, INT64_MAX unknown. */
 static int64_t may_leave(struct lane_direct *l, struct direct_server *s, int64_t now_ms)
 {
@@ -150,6 +209,9 @@ int64_t direct_send(struct lane_direct *l)
         while ((when_ms = may_leave(l, s, now_ms)) == 0) {
             struct direct_call *d = direct_queue_pop(l->again.n ? &l->again : &s->ready);
             d->server = i;
+            if (end_cancelled(l, d)) {
+                continue;
+            }
             if (!send_one(l, d)) {
                 when_ms = now_ms + AGAIN_MS;
                 break;

@@ -128,7 +128,7 @@ static void on_commit(void *ctx, uint64_t commit, const struct err *err)
         struct direct_server *server = &l->servers[d->server];
         d->state = DIRECT_READY;
         server->writing--;
-        direct_queue_add(s->try_n > 1 ? &l->again : &server->ready, d);
+        direct_queue_add(s->try_n > 1 || server->out ? &l->again : &server->ready, d);
     }
     direct_kick(l);
 }
@@ -198,6 +198,18 @@ static uint32_t stock_of(const struct direct_server *s)
     return s->ready.n + s->writing;
 }
 
+/* Calls of cancelled runs end here, as far as settle has room. */
+static struct call *next_call(struct lane_direct *l, unsigned server)
+{
+    struct call *c = NULL;
+    while (settle_room(l->conf.settle) && !l->failed &&
+           (c = pool_next(l->pool, server)) && c->cancelled) {
+        l->failed = settle_cancelled(l->conf.settle, c) < 0; /* settle has told why */
+        c = NULL;
+    }
+    return c;
+}
+
 /* One for each server that wants one; false when no call was left for any. */
 static bool pull_round(struct lane_direct *l, const bool *wants, struct direct_slice *s)
 {
@@ -205,7 +217,7 @@ static bool pull_round(struct lane_direct *l, const bool *wants, struct direct_s
     for (unsigned i = 0; i < l->conf.servers_n && s->n < DIRECT_SLICE_MAX; i++) {
         struct call *c = NULL;
         if (wants[i] && stock_of(&l->servers[i]) < ahead_of(l, &l->servers[i])) {
-            c = pool_next(l->pool, i);
+            c = next_call(l, i);
         }
         if (c) {
             direct_slice_add(l, s, c, i);

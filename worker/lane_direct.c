@@ -125,7 +125,7 @@ struct lane_direct *lane_direct_destroy(struct lane_direct *l)
 
 bool direct_is_up(const struct lane_direct *l, const struct direct_server *s)
 {
-    return l->conf.lane != LANE_POOL || !s->health.down;
+    return !l->conf.direct->moves || !s->health.down;
 }
 
 /* ---- the end of a call, and of its slice ---- */
@@ -190,7 +190,7 @@ void direct_turn(void *lane)
         return;
     }
     direct_go_on(l);
-    int64_t due_ms = wake_due(l);
+    int64_t due_ms = MIN_OF(wake_due(l), direct_health(l));
     direct_book(l);
     direct_journal(l);
     int64_t send_ms = direct_send(l);

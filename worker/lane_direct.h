@@ -38,6 +38,8 @@ struct direct_conf {
     int64_t timeout_ms;  /* of one call */
     int64_t give_up_ms;  /* http.give_up: how long nobody may answer */
     bool adapts;         /* concurrency is found out, from few on */
+    bool moves;          /* servers come and go: calls of one that is down go to others */
+    int64_t stall_ms;    /* such a server may be silent so long with calls under way */
 };
 
 struct lane_direct_conf {
@@ -47,6 +49,7 @@ struct lane_direct_conf {
     struct http *http;
     struct call_table *calls;
     struct settle *settle;
+    struct cancels *cancels; /* NULL: nothing is ever cancelled */
     const struct provider *provider;
     enum lane lane;
     const char *account, *origin; /* in the journal: whose, and where */

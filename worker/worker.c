@@ -3,6 +3,7 @@
 #include "core/loop.h"
 #include "core/queue.h"
 #include "worker/account.h"
+#include "worker/cancels.h"
 #include "worker/intake.h"
 #include "worker/openai.h"
 #include "worker/plan.h"
@@ -20,6 +21,7 @@ struct worker {
     struct call_table *calls;
     struct settle *settle;
     struct plan *plan;
+    struct cancels *cancels;
     struct lane_batch *lane; /* NULL without a key */
     struct direct_conf direct_conf[LANES];
     struct lane_direct *direct[LANES]; /* NULL: this process makes no calls in it */
@@ -62,6 +64,7 @@ static void on_room(void *ctx)
             lane_direct_on_settle_room(w->direct[i]);
         }
     }
+    cancels_on_room(w->cancels);
     intake_wake(w->intake);
 }
 
@@ -94,6 +97,15 @@ static void on_replan(void *ctx, struct call *c)
         on_stop(w, &err);
     } else if (intake_dry(w->intake)) {
         plan_hurry(w->plan);
+    }
+}
+
+/* Calls in flight are of runs that were cancelled. */
+static void on_marked(void *ctx)
+{
+    struct worker *w = ctx;
+    if (w->lane && w->recovered) {
+        lane_batch_on_cancel(w->lane);
     }
 }
 
@@ -142,6 +154,7 @@ static void on_tidied(void *ctx)
 static void on_queue(void *ctx)
 {
     struct worker *w = ctx;
+    cancels_wake(w->cancels);
     intake_wake(w->intake);
 }
 
@@ -183,6 +196,21 @@ static int make_plan(struct worker *w, struct err *err)
     return plan_create(&w->plan, &conf, err);
 }
 
+static int make_cancels(struct worker *w, struct err *err)
+{
+    const struct cancels_conf conf = {
+        .loop = w->conf.loop,
+        .queue = w->conf.queue,
+        .calls = w->calls,
+        .settle = w->settle,
+        .plan = w->plan,
+        .on_marked = on_marked,
+        .on_failed = on_stop,
+        .ctx = w,
+    };
+    return cancels_create(&w->cancels, &conf, err);
+}
+
 static int make_direct(struct worker *w, enum lane lane,
                        const struct lane_direct_conf *of, struct err *err)
 {
@@ -194,6 +222,7 @@ static int make_direct(struct worker *w, enum lane lane,
     conf.http = w->conf.http;
     conf.calls = w->calls;
     conf.settle = w->settle;
+    conf.cancels = w->cancels;
     conf.provider = &provider_openai;
     conf.lane = lane;
     conf.direct = &w->direct_conf[lane];
@@ -229,6 +258,7 @@ static int make_pool(struct worker *w, struct err *err)
         .key = pool->key,
     };
     w->direct_conf[LANE_POOL] = w->conf.settings->pool;
+    w->direct_conf[LANE_POOL].moves = true;
     return pool->servers_n ? make_direct(w, LANE_POOL, &conf, err) : 0;
 }
 
@@ -244,6 +274,7 @@ static int make_lane(struct worker *w, struct err *err)
         .http = w->conf.http,
         .calls = w->calls,
         .settle = w->settle,
+        .cancels = w->cancels,
         .provider = &provider_openai,
         .account = &w->account,
         .batch = &w->conf.settings->batch,
@@ -266,6 +297,7 @@ static int make_intake(struct worker *w, struct err *err)
         .feed = w->feed,
         .calls = w->calls,
         .settle = w->settle,
+        .cancels = w->cancels,
         .plan = w->plan,
         .on_direct = on_direct,
         .origin = w->account.origin,
@@ -317,7 +349,7 @@ static int make_calls(struct worker *w, struct err *err)
 int worker_create(struct worker **ret, const struct worker_conf *conf, struct err *err)
 {
     static int (*const make[])(struct worker *, struct err *) = {
-        make_account, make_feed, make_calls, make_settle, make_plan,
+        make_account, make_feed, make_calls, make_settle, make_plan, make_cancels,
         make_lane,    make_sync, make_pool,  make_intake, make_tidy,
     };
     struct worker *w = calloc(1, sizeof(*w));
@@ -374,8 +406,9 @@ void worker_status(const struct worker *w, struct worker_status *ret)
         .rejected = n.rejected,
         .cancelled = n.cancelled,
         .repeats = intake_repeats(w->intake),
-        .idle = w->recovered && intake_idle(w->intake) && settle_idle(w->settle) &&
-                plan_empty(w->plan) && (!w->lane || lane_batch_idle(w->lane)),
+        .idle = w->recovered && cancels_idle(w->cancels) && intake_idle(w->intake) &&
+                settle_idle(w->settle) && plan_empty(w->plan) &&
+                (!w->lane || lane_batch_idle(w->lane)),
     };
     if (w->lane) {
         lane_batch_status(w->lane, &ret->lane);
@@ -413,6 +446,7 @@ struct worker *worker_destroy(struct worker *w)
             lane_direct_destroy(w->direct[i]);
         }
         lane_batch_destroy(w->lane);
+        cancels_destroy(w->cancels);
         plan_destroy(w->plan);
         settle_destroy(w->settle);
         call_table_destroy(w->calls);

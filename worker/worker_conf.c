@@ -63,6 +63,9 @@ const struct config_row worker_config_rows[] = {
      .min = 1,
      .max = PACE_MAX,
      .help = "calls one server of the pool works on at a time"},
+    DURATION("pool.stall", pool.stall_ms, "30s",
+             "how long a server with calls under way may be silent before they go "
+             "elsewhere; slow servers get more"),
     DURATION("pool.timeout", pool.timeout_ms, "10m",
              "how long a call may take before its answer counts as lost"),
     DURATION("cache.ttl", cache_ttl_ms, "30d", "how long an answer may be reused"),

@@ -37,11 +37,11 @@ unsigned phone_executed(const struct phone *p, const char *question)
     return n;
 }
 
-static struct phone_rule rule_for(struct phone *p, const char *question)
+static struct phone_rule rule_for(struct phone *p, const char *url, const char *question)
 {
     for (unsigned i = 0; i < p->rules_len; i++) {
         struct phone_rule *r = &p->rules[i];
-        if (r->times != 0 &&
+        if (r->times != 0 && (!r->host || strstr(url, r->host)) &&
             (!r->question || strncmp(question, r->question, strlen(r->question)) == 0)) {
             r->times -= r->times > 0;
             return *r;
@@ -100,6 +100,10 @@ static void set_reply(struct phone_ask *a, const struct phone_rule *r,
 
 static void question_of(const struct http_req *req, char ret[static 24])
 {
+    if (req->method == HTTP_GET) {
+        snprintf(ret, 24, "/health");
+        return;
+    }
     json_t *o = json_loadb(req->json.p, req->json.n, 0, NULL);
     const char *q = json_string_value(json_object_get(o, "q"));
     assert_non_null(q);
@@ -114,20 +118,22 @@ static int phone_send(struct http *h, const struct http_req *req, http_fn cb, vo
     struct phone_ask *a = calloc(1, sizeof(*a));
     char question[24];
     (void)err;
-    assert_true(req->keep);
+    assert_true(req->keep || req->method == HTTP_GET);
     question_of(req, question);
     snprintf(p->url, sizeof(p->url), "%s", req->url);
-    if (p->on_ask) {
+    if (p->on_ask && req->keep) {
         p->on_ask(p->ctx, question);
     }
-    struct phone_rule r = rule_for(p, question);
+    struct phone_rule r = rule_for(p, req->url, question);
     *a = (struct phone_ask){.next = p->asks, .phone = p, .cb = cb, .ctx = ctx};
     p->asks = a;
-    p->asked++;
+    p->asked += req->keep;
+    p->probes += !req->keep;
     p->asked_ms = loop_now_ms(p->loop);
     p->under_way++;
     p->most_under_way = MAX_OF(p->most_under_way, p->under_way);
-    if (r.what == PHONE_ANSWERS || r.what == PHONE_LOSE_AFTER || r.what == PHONE_BODY) {
+    if (req->keep &&
+        (r.what == PHONE_ANSWERS || r.what == PHONE_LOSE_AFTER || r.what == PHONE_BODY)) {
         assert_in_range(p->executed, 0, PHONE_LOG_MAX - 1);
         snprintf(p->log[p->executed++], sizeof(p->log[0]), "%s", question);
     }

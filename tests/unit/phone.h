@@ -26,6 +26,7 @@ enum phone_do {
 
 struct phone_rule {
     const char *question; /* how it begins; NULL: any */
+    const char *host;     /* of that server only, NULL: of any */
     enum phone_do what;
     int times; /* 0 once, -1 for ever */
     int status;
@@ -41,6 +42,7 @@ struct phone {
     int64_t latency_ms;
     struct phone_rule rules[PHONE_RULES_MAX];
     unsigned rules_len;
+    unsigned probes; /* requests to /health */
     unsigned asked, executed, under_way, most_under_way;
     char log[PHONE_LOG_MAX][24]; /* questions executed, in order */
     int64_t asked_ms;            /* when last */

@@ -24,6 +24,7 @@ struct direct_night {
     uint64_t at[JOBS_MAX];
     char questions[JOBS_MAX][24];
     uint32_t jobs, tries;
+    unsigned servers; /* 0: one */
     int stops;
     struct err stop;
     char events[8192];
@@ -51,7 +52,8 @@ static void on_stop(void *ctx, const struct err *err)
 
 static int start(struct direct_night *d, struct err *err)
 {
-    static const char *const urls[] = {"http://127.0.0.1:1/v1"};
+    static const char *const urls[] = {"http://127.0.0.1:1/v1", "http://127.0.0.1:2/v1",
+                                       "http://127.0.0.1:3/v1"};
     const struct lane_direct_conf conf = {
         .loop = d->n->loop,
         .queue = d->n->queue,
@@ -64,7 +66,7 @@ static int start(struct direct_night *d, struct err *err)
         .account = "acc0",
         .origin = d->origin,
         .servers = urls,
-        .servers_n = 1,
+        .servers_n = d->servers ? d->servers : 1,
         .direct = &d->conf,
         .on_event = on_event,
         .on_stop = on_stop,
@@ -299,9 +301,12 @@ static void no_call_leaves_before_it_stands_in_the_journal(void **state)
     struct direct_night *d = *state;
     d->phone.on_ask = look_into_journal;
     d->phone.ctx = d;
-    phone_rule(&d->phone,
-               (struct phone_rule){"question-1", PHONE_LOSE_AFTER, .times = 30});
-    phone_rule(&d->phone, (struct phone_rule){"question-2", PHONE_STATUS, .times = 30,
+    phone_rule(&d->phone, (struct phone_rule){.question = "question-1",
+                                              .what = PHONE_LOSE_AFTER,
+                                              .times = 30});
+    phone_rule(&d->phone, (struct phone_rule){.question = "question-2",
+                                              .what = PHONE_STATUS,
+                                              .times = 30,
                                               .status = 429});
     given_jobs(d, 100);
     pass(d, 5 * MINUTE);
@@ -338,7 +343,9 @@ static void what_is_refused_for_load_goes_again_and_is_no_try(void **state)
     static const int statuses[] = {429, 503, 529};
     struct direct_night *d = *state;
     for (size_t i = 0; i < ARRAY_LEN(statuses); i++) {
-        phone_rule(&d->phone, (struct phone_rule){"question", PHONE_STATUS, .times = 4,
+        phone_rule(&d->phone, (struct phone_rule){.question = "question",
+                                                  .what = PHONE_STATUS,
+                                                  .times = 4,
                                                   .status = statuses[i]});
     }
     given_jobs(d, 20);
@@ -357,8 +364,11 @@ static void what_is_refused_for_load_goes_again_and_is_no_try(void **state)
 static void the_time_a_refusal_names_is_waited_for_by_all(void **state)
 {
     struct direct_night *d = *state;
-    phone_rule(&d->phone, (struct phone_rule){"question-0", PHONE_STATUS, .status = 429,
-                                              .retry_after_ms = 30000, .latency_ms = 1});
+    phone_rule(&d->phone, (struct phone_rule){.question = "question-0",
+                                              .what = PHONE_STATUS,
+                                              .status = 429,
+                                              .retry_after_ms = 30000,
+                                              .latency_ms = 1});
     given_jobs(d, 100);
     pass(d, 25000);
     unsigned asked = d->phone.asked;
@@ -386,8 +396,9 @@ static void what_is_refused_for_good_ends_failed_and_costs_nothing(void **state)
     for (size_t i = 0; i < ARRAY_LEN(statuses); i++) {
         char name[24];
         snprintf(name, sizeof(name), "bad-%zu", i);
-        phone_rule(&d->phone,
-                   (struct phone_rule){"bad", PHONE_STATUS, .status = statuses[i]});
+        phone_rule(&d->phone, (struct phone_rule){.question = "bad",
+                                                  .what = PHONE_STATUS,
+                                                  .status = statuses[i]});
         give(d, name);
     }
     give(d, "good");
@@ -405,8 +416,10 @@ static void what_is_refused_for_good_ends_failed_and_costs_nothing(void **state)
 static void a_call_refused_for_too_long_ends_failed_while_others_go_on(void **state)
 {
     struct direct_night *d = *state;
-    phone_rule(&d->phone,
-               (struct phone_rule){"poison", PHONE_STATUS, .times = -1, .status = 503});
+    phone_rule(&d->phone, (struct phone_rule){.question = "poison",
+                                              .what = PHONE_STATUS,
+                                              .times = -1,
+                                              .status = 503});
     give(d, "poison");
     for (int i = 0; i < 60; i++) {
         given_jobs(d, 1);
@@ -517,8 +530,9 @@ static void a_lost_reply_is_booked_in_doubt_and_the_call_made_again(void **state
 static void a_call_lost_at_its_last_try_ends_failed_and_stays_booked(void **state)
 {
     struct direct_night *d = *state;
-    phone_rule(&d->phone,
-               (struct phone_rule){"question-3", PHONE_LOSE_AFTER, .times = 2});
+    phone_rule(&d->phone, (struct phone_rule){.question = "question-3",
+                                              .what = PHONE_LOSE_AFTER,
+                                              .times = 2});
     given_jobs(d, 10);
     pass(d, MINUTE);
     assert_over(d);
@@ -534,10 +548,13 @@ static void replies_that_may_have_cost_something_count_as_lost(void **state)
     static const int statuses[] = {408, 500, 502, 504};
     struct direct_night *d = *state;
     for (size_t i = 0; i < ARRAY_LEN(statuses); i++) {
-        phone_rule(&d->phone,
-                   (struct phone_rule){"question", PHONE_STATUS, .status = statuses[i]});
+        phone_rule(&d->phone, (struct phone_rule){.question = "question",
+                                                  .what = PHONE_STATUS,
+                                                  .status = statuses[i]});
     }
-    phone_rule(&d->phone, (struct phone_rule){"question", PHONE_BODY, .body = "{\"mod"});
+    phone_rule(&d->phone, (struct phone_rule){.question = "question",
+                                              .what = PHONE_BODY,
+                                              .body = "{\"mod"});
     given_jobs(d, 5);
     pass(d, MINUTE);
     assert_over(d);
@@ -563,8 +580,9 @@ static void a_call_that_costs_nothing_has_as_many_tries_as_its_job_says(void **s
 {
     struct direct_night *d = *state;
     d->tries = 8;
-    phone_rule(&d->phone,
-               (struct phone_rule){"question-0", PHONE_LOSE_BEFORE, .times = 7});
+    phone_rule(&d->phone, (struct phone_rule){.question = "question-0",
+                                              .what = PHONE_LOSE_BEFORE,
+                                              .times = 7});
     given_jobs(d, 2);
     pass(d, MINUTE);
     assert_over(d);
@@ -640,9 +658,12 @@ static void a_crash_before_the_booking_is_booked_once(void **state)
 static void of_two_slices_with_one_call_the_higher_try_counts(void **state)
 {
     struct direct_night *d = *state;
-    phone_rule(&d->phone,
-               (struct phone_rule){"question-0", PHONE_LOSE_AFTER, .latency_ms = 5});
-    phone_rule(&d->phone, (struct phone_rule){"question", PHONE_ANSWERS, .times = -1,
+    phone_rule(&d->phone, (struct phone_rule){.question = "question-0",
+                                              .what = PHONE_LOSE_AFTER,
+                                              .latency_ms = 5});
+    phone_rule(&d->phone, (struct phone_rule){.question = "question",
+                                              .what = PHONE_ANSWERS,
+                                              .times = -1,
                                               .latency_ms = 3000});
     given_jobs(d, 8);
     pass(d, 1000);
@@ -665,7 +686,9 @@ static void after_a_good_end_only_calls_under_way_are_in_doubt(void **state)
     struct direct_night *d = *state;
     d->conf.concurrency = 4;
     crash_and_go_on(d);
-    phone_rule(&d->phone, (struct phone_rule){"question", PHONE_ANSWERS, .times = -1,
+    phone_rule(&d->phone, (struct phone_rule){.question = "question",
+                                              .what = PHONE_ANSWERS,
+                                              .times = -1,
                                               .latency_ms = 3000});
     given_jobs(d, 20);
     pass(d, 1000);
@@ -717,6 +740,82 @@ static void rows_of_another_lane_are_left_as_they_are(void **state)
     assert_int_equal(d->phone.asked, 8);
 }
 
+/* ---- servers that come and go ---- */
+
+static void given_three_servers(struct direct_night *d)
+{
+    d->servers = 3;
+    d->conf.moves = true;
+    d->conf.adapts = false;
+    d->conf.concurrency = 4;
+    d->conf.stall_ms = 30000;
+    d->tries = 8;
+    crash_and_go_on(d);
+}
+
+static void a_server_that_refuses_is_left_until_it_is_back(void **state)
+{
+    struct direct_night *d = *state;
+    given_three_servers(d);
+    phone_rule(&d->phone,
+               (struct phone_rule){.host = ":2/", .what = PHONE_UNSENT, .times = 9});
+    given_jobs(d, 200);
+    pass(d, MINUTE / 6);
+    assert_all_answered(d);
+    assert_has(d->events, "'http://127.0.0.1:2/v1' is down");
+    assert_null(strstr(d->events, "there again"));
+    pass(d, 3 * MINUTE);
+    assert_has(d->events, "'http://127.0.0.1:2/v1' is there again");
+    assert_in_range(d->phone.probes, 1, 9);
+    unsigned probes = d->phone.probes;
+    given_jobs(d, 100);
+    pass(d, MINUTE);
+    assert_over(d);
+    assert_all_answered(d);
+    assert_int_equal(d->phone.probes, probes);
+    assert_int_equal(d->phone.executed, 300);
+}
+
+static void calls_at_a_server_that_falls_silent_go_elsewhere(void **state)
+{
+    struct direct_night *d = *state;
+    given_three_servers(d);
+    phone_rule(&d->phone, (struct phone_rule){.question = "question",
+                                              .host = ":3/",
+                                              .what = PHONE_SILENT,
+                                              .times = 4});
+    given_jobs(d, 100);
+    pass(d, 25000);
+    assert_int_equal(d->phone.under_way, 4);
+    pass(d, 10000);
+    assert_has(d->events, "'http://127.0.0.1:3/v1' is down");
+    assert_all_answered(d);
+    uint32_t doubts = 0;
+    for (uint32_t i = 0; i < d->jobs; i++) {
+        doubts += (uint32_t)count_spend(d, i, SPEND_IN_DOUBT, false);
+    }
+    assert_int_equal(doubts, 4);
+    pass(d, 10 * MINUTE); /* the replies that nobody waits for */
+    assert_over(d);
+}
+
+static void when_every_server_is_down_for_long_the_lane_says_so(void **state)
+{
+    struct direct_night *d = *state;
+    given_three_servers(d);
+    phone_rule(&d->phone, (struct phone_rule){.what = PHONE_UNSENT, .times = -1});
+    given_jobs(d, 20);
+    pass(d, 9 * MINUTE);
+    assert_null(stopped(d));
+    pass(d, 3 * MINUTE);
+    assert_has(stopped(d), "could not reach");
+    assert_int_equal(d->phone.executed, 0);
+    d->phone.rules_len = 0;
+    pass(d, 5 * MINUTE);
+    assert_over(d);
+    assert_all_answered(d);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
@@ -748,6 +847,9 @@ int main(void)
         TEST(after_a_good_end_only_calls_under_way_are_in_doubt),
         TEST(calls_under_way_at_another_address_are_not_made_here),
         TEST(rows_of_another_lane_are_left_as_they_are),
+        TEST(a_server_that_refuses_is_left_until_it_is_back),
+        TEST(calls_at_a_server_that_falls_silent_go_elsewhere),
+        TEST(when_every_server_is_down_for_long_the_lane_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
