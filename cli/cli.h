@@ -59,6 +59,7 @@ const struct command *command_at(unsigned i);         /* by name; NULL behind th
 const char *command_nearest(const char *name);
 
 int cmd_budget(struct cli *c, struct err *err);
+int cmd_cancel(struct cli *c, struct err *err);
 int cmd_cat(struct cli *c, struct err *err);
 int cmd_config(struct cli *c, struct err *err);
 int cmd_doctor(struct cli *c, struct err *err);

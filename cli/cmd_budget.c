@@ -1,12 +1,11 @@
 /* offpeak budget: limits are numbered edits; the newest of a scope is in force. */
 #include "cli/cli.h"
+#include "cli/who.h"
 #include "core/clock.h"
 #include "core/name.h"
 #include "core/record.h"
 
-#include <pwd.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #define EDIT_TRIES    5
 #define ROW_BYTES_MAX ((size_t)4 << 10)
@@ -37,15 +36,9 @@ static int last_edit(struct queue_cursor *cur, const char *scope, struct budget_
 static void sign(struct budget_edit *edit, const char *why)
 {
     struct clock clock = clock_real();
-    struct passwd entry, *found = NULL;
-    char room[1024];
     edit->time_ms = clock_wall_ms(&clock);
     snprintf(edit->why, sizeof(edit->why), "%s", why ? why : "");
-    if (getpwuid_r(geteuid(), &entry, room, sizeof(room), &found) == 0 && found) {
-        snprintf(edit->who, sizeof(edit->who), "%s", found->pw_name);
-    } else {
-        snprintf(edit->who, sizeof(edit->who), "uid %u", (unsigned)geteuid());
-    }
+    who_am_i(edit->who, sizeof(edit->who));
 }
 
 static int put_edit(struct queue *q, const struct budget_edit *edit, struct err *err)

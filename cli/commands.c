@@ -23,6 +23,21 @@ static const struct command commands[] = {
         .run = cmd_budget,
     },
     {
+        .name = "cancel",
+        .operands = "",
+        .what = "end a run: what was paid for is kept, nothing more is bought",
+        .examples =
+            "  offpeak cancel --run products-1f3a90c2\n"
+            "  offpeak cancel --run night-21 --why 'wrong prompt'\n"
+            "  offpeak results --run night-21 -o results.jsonl    what there is of it\n"
+            "Batches at the provider that no other run needs are cancelled there. A cancelled\n"
+            "run stays cancelled; start another with --run NEW.\n",
+        .takes = COMMON | OPT(RUN) | OPT(TEAM) | OPT(FEATURE) | OPT(WHY) | OPT(JSON) |
+                 OPT(QUIET),
+        .needs = NEEDS_DATA,
+        .run = cmd_cancel,
+    },
+    {
         .name = "cat",
         .operands = "[TOPIC|TABLE]",
         .what = "the records of a topic or the rows of a table, one JSON object a line",

@@ -30,8 +30,9 @@ static bool take(const struct run_wanted *wanted, const char *team, struct span 
     }
     struct span feature = span_of(key.p, (size_t)(slash - key.p));
     struct span id = span_of(slash + 1, key.n - feature.n - 1);
-    if (feature.n > FEATURE_MAX || id.n > RUN_MAX || !is_wanted(wanted->run, id) ||
-        !is_wanted(wanted->feature, feature)) {
+    bool is_cancel = memchr(id.p, '/', id.n); /* feature/run/cancel */
+    if (feature.n > FEATURE_MAX || id.n > RUN_MAX || is_cancel ||
+        !is_wanted(wanted->run, id) || !is_wanted(wanted->feature, feature)) {
         return false;
     }
     snprintf(to->team, sizeof(to->team), "%.*s", TEAM_MAX, team);

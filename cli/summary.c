@@ -30,6 +30,14 @@ static int by_status(const struct follow_status *s, struct err *err)
                  "their results say why; repair those lines and give them as a new run");
         return -ERR_INPUT;
     }
+    if (s->by_status[STATUS_CANCELLED]) {
+        err_set(err, ERR_PARTIAL,
+                "%" PRIu64 " of %" PRIu64 " jobs were cancelled (offpeak cancel)",
+                s->by_status[STATUS_CANCELLED], s->results);
+        err_hint(err, "start another run with --run NEW; what is answered is not bought "
+                      "again");
+        return -ERR_PARTIAL;
+    }
     if (ok < s->results) {
         err_set(err, ERR_PARTIAL, "%" PRIu64 " of %" PRIu64 " jobs failed",
                 s->results - ok, s->results);

@@ -124,6 +124,21 @@ void run_key(const char *feature, const char *run, char ret[static QUEUE_KEY_MAX
     snprintf(ret, QUEUE_KEY_MAX, "%s/%s", feature, run);
 }
 
+void cancel_key(const char *feature, const char *run, char ret[static QUEUE_KEY_MAX])
+{
+    snprintf(ret, QUEUE_KEY_MAX, "%s/%s/cancel", feature, run);
+}
+
+int run_cancelled(struct queue_cursor *c, const char *team, const char *feature,
+                  const char *run, struct err *err)
+{
+    char table[QUEUE_NAME_MAX], key[QUEUE_KEY_MAX];
+    struct queue_msg row;
+    table_runs(team, table);
+    cancel_key(feature, run, key);
+    return queue_table_get(c, table, span_str(key), &row, err);
+}
+
 void budget_key(const char *scope, uint64_t edit, char ret[static QUEUE_KEY_MAX])
 {
     snprintf(ret, QUEUE_KEY_MAX, "%s#%020" PRIu64, scope, edit);

@@ -200,6 +200,21 @@ int run_row_encode(const struct run_row *r, struct buf *json);
 int run_row_decode(struct span json, struct run_row *ret, struct err *err);
 void run_key(const char *feature, const char *run, char ret[static QUEUE_KEY_MAX]);
 
+/* ---- runs.<team>, key feature/run/cancel: from then on its jobs end as cancelled ---- */
+struct cancel_row {
+    char who[64], why[200];
+    int64_t time_ms;
+};
+/* What the results of such jobs say: a code and its words. */
+#define CANCELLED_WHY "cancelled: its run was cancelled (offpeak cancel)"
+
+int cancel_row_encode(const struct cancel_row *c, struct buf *json);
+int cancel_row_decode(struct span json, struct cancel_row *ret, struct err *err);
+void cancel_key(const char *feature, const char *run, char ret[static QUEUE_KEY_MAX]);
+/* Was that run cancelled: 1 yes, 0 no. */
+int run_cancelled(struct queue_cursor *c, const char *team, const char *feature,
+                  const char *run, struct err *err);
+
 /* ---- budgets, key scope#edit (edits are kept; the highest number is in force) ---- */
 struct budget_edit {
     char scope[TEAM_MAX + FEATURE_MAX + 2]; /* team or team/feature */

@@ -45,6 +45,29 @@ int run_row_decode(struct span json, struct run_row *ret, struct err *err)
     return rc;
 }
 
+static const struct field cancel_row_list[] = {
+    FIELD_TEXT_OF(struct cancel_row, who, "who"),
+    FIELD_TEXT_OF(struct cancel_row, why, "why"),
+    FIELD_OF(struct cancel_row, FIELD_I64, time_ms, "time_ms"),
+};
+static const struct fields cancel_row_fields =
+    FIELDS("cancel in table 'runs'", cancel_row_list);
+
+int cancel_row_encode(const struct cancel_row *c, struct buf *json)
+{
+    return fields_to_json(&cancel_row_fields, c, json);
+}
+
+int cancel_row_decode(struct span json, struct cancel_row *ret, struct err *err)
+{
+    struct cancel_row c = {0};
+    int rc = fields_from_json(&cancel_row_fields, json, &c, err);
+    if (rc == 0) {
+        *ret = c;
+    }
+    return rc;
+}
+
 /* ---- budgets ---- */
 
 static const struct field budget_edit_list[] = {

@@ -190,6 +190,9 @@ void admit(const struct admit_in *in, struct decision *ret)
     memset(ret, 0, sizeof(*ret));
     if (in->ask->why[0]) {
         reject(ret, in->ask->why);
+    } else if (in->cancelled) {
+        ret->kind = ADMIT_CANCEL;
+        snprintf(ret->why, sizeof(ret->why), "%s", CANCELLED_WHY);
     } else if (in->no_lane) {
         wait_lane(in, ret);
     } else if (is_for_another(in)) {

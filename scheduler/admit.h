@@ -3,7 +3,7 @@
  *
  * Everything it needs is handed in; it reads no clock and changes nothing. The order of the
  * questions is the order of what a person would want to hear first: is the line valid, was its
- * run submitted for the endpoint that is asked now (what was meant for one provider is never
+ * run cancelled, was it submitted for the endpoint that is asked now (what was meant for one provider is never
  * sent to another), is its model priced, is the queue paused, does a limit leave room, does its run's own limit, is
  * there room in flight.
  *
@@ -30,6 +30,7 @@ struct admit_in {
     const struct budget_edit *pause;    /* NULL: not paused */
     const struct line_view *lines;
     unsigned lines_n;
+    bool cancelled; /* its run was */
     bool flow_fits;
     int64_t wall_ms;
 };

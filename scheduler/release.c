@@ -140,6 +140,7 @@ static void decide(struct scheduler *s, struct job *job)
                           .pause = paused ? &pause : NULL,
                           .lines = job->lines,
                           .lines_n = job->lines_n,
+                          .cancelled = job->run->cancelled,
                           .flow_fits = fits,
                           .wall_ms = loop_wall_ms(s->conf.loop)};
     admit(&in, &job->decision);

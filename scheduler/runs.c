@@ -47,6 +47,16 @@ static int read_row(struct queue_cursor *c, struct run *run, struct err *err)
     return rc;
 }
 
+/* Once cancelled, always cancelled. */
+static int read_cancel(struct queue_cursor *c, struct run *run, struct err *err)
+{
+    int rc = run->has_row && !run->cancelled
+                 ? run_cancelled(c, run->team, run->feature, run->name, err)
+                 : 0;
+    run->cancelled = run->cancelled || rc > 0;
+    return rc;
+}
+
 static int read_mark(struct queue_cursor *c, struct run *run, struct err *err)
 {
     struct queue_msg row;
@@ -67,8 +77,8 @@ static int load(struct runs *r, struct queue_cursor *c, const struct run *wanted
                        wanted->name);
     }
     *run = *wanted;
-    if (read_row(c, run, err) < 0 || read_mark(c, run, err) < 0 ||
-        !tsearch(run, &r->tree, run_cmp)) {
+    if (read_row(c, run, err) < 0 || read_cancel(c, run, err) < 0 ||
+        read_mark(c, run, err) < 0 || !tsearch(run, &r->tree, run_cmp)) {
         free(run);
         return -ERR_FAIL;
     }
@@ -140,7 +150,7 @@ int runs_write(struct runs *r, struct queue_tx *tx, struct err *err)
 struct refreshing {
     struct queue_cursor *c;
     struct err *err;
-    int rc;
+    int rc, found;
 };
 
 static void refresh_row(const void *node, VISIT visit, void *ctx)
@@ -158,6 +168,22 @@ int runs_refresh(struct runs *r, struct queue_cursor *c, struct err *err)
     struct refreshing f = {.c = c, .err = err};
     twalk_r(r->tree, refresh_row, &f);
     return f.rc < 0 ? f.rc : 0;
+}
+
+static void look_cancelled(const void *node, VISIT visit, void *ctx)
+{
+    struct refreshing *f = ctx;
+    if ((visit == postorder || visit == leaf) && f->rc >= 0) {
+        f->rc = read_cancel(f->c, *(struct run *const *)node, f->err);
+        f->found += f->rc > 0;
+    }
+}
+
+int runs_look_cancelled(struct runs *r, struct queue_cursor *c, struct err *err)
+{
+    struct refreshing f = {.c = c, .err = err};
+    twalk_r(r->tree, look_cancelled, &f);
+    return f.rc < 0 ? f.rc : f.found;
 }
 
 struct asking {

@@ -2,7 +2,7 @@
  * runs.h - the runs whose lines are being admitted, and how far each came.
  *
  * Two things about a run decide over its lines: its row in `runs.<team>` (limit, reuse, level,
- * freshness, whether more lines will come) and its mark: the last line admitted from one
+ * freshness, whether more lines will come; beside it, that it was cancelled) and its mark: the last line admitted from one
  * partition and attempt. A line not above its mark is a repeat of a submit that was replayed;
  * it is acknowledged and counted, never run. Marks are written in the commit that releases.
  *
@@ -22,7 +22,7 @@ struct queue_tx;
 struct run {
     char key[QUEUE_KEY_MAX]; /* of its mark: topic/partition/run/attempt */
     char team[TEAM_MAX + 1], feature[FEATURE_MAX + 1], name[RUN_MAX + 1];
-    bool has_row;
+    bool has_row, cancelled;
     struct run_row row;
     uint64_t last_line;
     bool dirty;
@@ -38,6 +38,8 @@ bool run_repeats(const struct run *run, uint64_t line);
 void run_mark(struct run *run, uint64_t line);
 int runs_write(struct runs *r, struct queue_tx *tx, struct err *err);
 
+/* Looks which of the known runs were cancelled since: how many. */
+int runs_look_cancelled(struct runs *r, struct queue_cursor *c, struct err *err);
 /* Reads the rows of runs that were not complete again. */
 int runs_refresh(struct runs *r, struct queue_cursor *c, struct err *err);
 /* More lines of that queue's runs are on their way. */

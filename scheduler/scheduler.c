@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define LOOK_MS 100 /* between two looks for cancelled runs */
+
 static void step(struct scheduler *s);
 
 /* ---- life cycle ---- */
@@ -23,10 +25,22 @@ static void on_soon(void *ctx)
     step(CAST_CTX(scheduler, ctx, SCHEDULER_MAGIC));
 }
 
+static void on_look(void *ctx)
+{
+    struct scheduler *s = CAST_CTX(scheduler, ctx, SCHEDULER_MAGIC);
+    s->looking = false;
+    s->look_due = true;
+    step(s);
+}
+
 static void on_change(void *ctx)
 {
     struct scheduler *s = CAST_CTX(scheduler, ctx, SCHEDULER_MAGIC);
     s->dry = false;
+    if (!s->looking) {
+        s->looking = true;
+        loop_timer_start(s->look, LOOK_MS);
+    }
     step(s);
 }
 
@@ -43,7 +57,8 @@ static int make_parts(struct scheduler *s, struct err *err)
         return err_set(err, ERR_FAIL, "could not make the scheduler: out of memory");
     }
     if (loop_timer_create(s->conf.loop, on_midnight, s, &s->midnight) < 0 ||
-        loop_timer_create(s->conf.loop, on_soon, s, &s->soon) < 0) {
+        loop_timer_create(s->conf.loop, on_soon, s, &s->soon) < 0 ||
+        loop_timer_create(s->conf.loop, on_look, s, &s->look) < 0) {
         return err_set(err, ERR_FAIL, "could not make the scheduler's timers");
     }
     int rc = books_create(&s->books, err);
@@ -83,6 +98,7 @@ struct scheduler *scheduler_destroy(struct scheduler *s)
     queue_feed_close(s->feed);
     queue_cursor_close(s->spend);
     queue_cursor_close(s->rows);
+    loop_timer_destroy(s->look);
     loop_timer_destroy(s->soon);
     loop_timer_destroy(s->midnight);
     backlog_destroy(s->backlog);
@@ -204,9 +220,37 @@ static void wake_after_edit(void *ctx, struct waiting *w)
     }
 }
 
+static void wake_all(void *ctx, struct waiting *w)
+{
+    struct scheduler *s = ctx;
+    if (w->waits) {
+        w->waits = false;
+        queue_resume(s->feed, w->topic, w->partition);
+        s->dry = false;
+    }
+}
+
+/* The jobs of a run that was cancelled wait for nothing any more. */
+static int look_at_cancels(struct scheduler *s, struct err *err)
+{
+    if (!s->look_due) {
+        return 0;
+    }
+    s->look_due = false;
+    int rc = runs_look_cancelled(s->runs, s->rows, err);
+    if (rc > 0) {
+        backlog_each(s->backlog, wake_all, s);
+    }
+    return rc < 0 ? rc : 0;
+}
+
 static int look_at_gates(struct scheduler *s, struct err *err)
 {
-    int rc = books_refresh_limits(s->books, s->rows, err);
+    int rc = look_at_cancels(s, err);
+    if (rc < 0) {
+        return rc;
+    }
+    rc = books_refresh_limits(s->books, s->rows, err);
     if (rc < 0) {
         return rc;
     }

@@ -30,14 +30,15 @@ struct scheduler {
     struct backlog *backlog;
     struct queue_feed *feed;           /* jobs.* */
     struct queue_cursor *rows, *spend; /* point reads; the walk over `spend` */
-    struct loop_timer *midnight, *soon;
+    struct loop_timer *midnight, *soon, *look;
     struct slice *reading, *deciding;
     uint64_t spend_next; /* offset of the first spend record not applied */
     uint64_t unflushed;  /* released since the last flush */
     bool dry;            /* the feed had nothing when it was last asked */
     bool filling;        /* scratch of release_flush */
     bool committing, stopped, new_day;
-    bool destroyed; /* the last callback that is still owed frees it */
+    bool looking, look_due; /* for cancelled runs: the timer runs; its time has come */
+    bool destroyed;         /* the last callback that is still owed frees it */
 };
 
 void scheduler_free_if_done(struct scheduler *s);

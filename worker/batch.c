@@ -30,7 +30,7 @@ const struct batch_rule batch_rules[BATCH_STATES] = {
                          BATCH_WAITS_FILES, .durable = true, .remote = true},
     [BATCH_FETCHED] = {"fetched", "batch.fetched", BIT(POLLING) | BIT(SETTLED),
                        BATCH_WAITS_MEMBERS, .durable = true},
-    [BATCH_RETRY] = {"retry", "batch.retry", BIT(JOURNALED) | BIT(UPLOADED),
+    [BATCH_RETRY] = {"retry", "batch.retry", BIT(JOURNALED) | BIT(UPLOADED) | BIT(DEAD),
                      BATCH_WAITS_DUE, .durable = true},
     [BATCH_SPLIT] = {"split", "batch.split", BIT(SETTLED), BATCH_WAITS_CHILDREN},
     [BATCH_DEAD] = {"dead", "batch.dead", BIT(SETTLED), BATCH_WAITS_MEMBERS,

@@ -30,7 +30,8 @@
  *   fetched    both result files lie in the spool folder, on disk
  *   retry      refused as a whole; goes again when due
  *   split      too large, or some lines cannot be accepted: its members move to other batches
- *   dead       refused too often, or gone: its members end failed
+ *   dead       refused too often, or gone: its members end failed; or nobody wants it any more,
+ *              and it was not sent: they end cancelled
  *   settled    every member has its committed end or was given back; rows and files are deleted
  *
  * dead is no end of its own because its members still have to be settled; every batch ends in
@@ -151,11 +152,12 @@ struct batch {
     bool busy;    /* one operation at a time */
     bool spooled; /* its input file lies in the spool folder, on disk */
     uint64_t spool_bytes;
-    bool alone;     /* no other batch of ours was at the provider when it was created */
-    unsigned tries; /* of the same request in a row */
-    bool ended;     /* completed (or failed with results): its files are fetched next */
-    unsigned stage; /* of download: 0 output, 1 error file, 2 both done */
-    unsigned cuts;  /* downloads of this file that did not end in a newline */
+    bool alone;      /* no other batch of ours was at the provider when it was created */
+    unsigned tries;  /* of the same request in a row */
+    bool cancelling; /* the provider was asked to cancel it */
+    bool ended;      /* completed (or failed with results): its files are fetched next */
+    unsigned stage;  /* of download: 0 output, 1 error file, 2 both done */
+    unsigned cuts;   /* downloads of this file that did not end in a newline */
     const struct batch *parent; /* while it is being split off from that one */
     struct remote_line *bad;    /* owned: of split, lines that cannot be accepted */
     size_t bad_len;

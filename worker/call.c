@@ -23,7 +23,7 @@ struct stream {
 struct call_table {
     struct call **buckets;
     size_t bucket_count; /* a power of two */
-    struct call *all;
+    struct call *all, *walk;
     uint32_t calls;
 
     uint64_t *index;   /* offset + 1 of every job here; 0: empty. Linear probing. */
@@ -212,7 +212,7 @@ static void make_findable(struct call_table *t, struct call *c)
     }
 }
 
-static void unlink_call(struct call_table *t, struct call *c)
+void call_hide(struct call_table *t, struct call *c)
 {
     struct call **at = bucket_of(t, &c->key);
     while (*at && *at != c) {
@@ -220,6 +220,14 @@ static void unlink_call(struct call_table *t, struct call *c)
     }
     if (*at) {
         *at = c->hash_next;
+    }
+}
+
+static void unlink_call(struct call_table *t, struct call *c)
+{
+    call_hide(t, c);
+    if (t->walk == c) {
+        t->walk = c->all_next;
     }
     *c->all_at = c->all_next;
     if (c->all_next) {
@@ -276,6 +284,34 @@ struct call *call_new(struct call_table *t, const struct release *r, uint64_t at
 int call_join(struct call_table *t, struct call *c, uint64_t at)
 {
     return append_job(t, c, at);
+}
+
+void call_unjoin(struct call_table *t, struct call *c, struct job *before)
+{
+    struct job *j = before->next;
+    before->next = j->next;
+    if (!j->next) {
+        c->jobs_tail = &before->next;
+    }
+    c->jobs_len--;
+    call_job_free(t, j);
+}
+
+void call_walk_begin(struct call_table *t)
+{
+    t->walk = t->all;
+}
+
+struct call *call_walk(const struct call_table *t)
+{
+    return t->walk;
+}
+
+void call_walk_on(struct call_table *t)
+{
+    if (t->walk) {
+        t->walk = t->walk->all_next;
+    }
 }
 
 struct call *call_free(struct call_table *t, struct call *c)

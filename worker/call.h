@@ -44,15 +44,18 @@ struct call {
     uint32_t body_bytes;
     uint32_t prompt_bytes; /* of the whole chain */
     uint32_t requests; /* it counts for in a batch: the inputs of an embedding, else 1 */
-    uint64_t tokens_bound;      /* prompt tokens, for the account's enqueued limit */
-    uint16_t stream;            /* index into the table's (path, model) names */
-    uint16_t unexecuted;        /* times the provider gave it back without executing it */
-    uint16_t refusals;          /* times its line failed for load (429, 5xx) */
-    uint16_t tries;             /* it may be made so often, each time perhaps billed */
-    uint16_t try_n;             /* which of them it is at; 1 the first */
+    uint64_t tokens_bound; /* prompt tokens, for the account's enqueued limit */
+    uint16_t stream;       /* index into the table's (path, model) names */
+    uint16_t unexecuted;   /* times the provider gave it back without executing it */
+    uint16_t refusals;     /* times its line failed for load (429, 5xx) */
+    uint16_t tries;        /* it may be made so often, each time perhaps billed */
+    uint16_t try_n;        /* which of them it is at; 1 the first */
+    bool
+        cancelled; /* its leader's run was: it ends where that is safe (worker/cancels.h) */
     struct direct_call *direct; /* when DIRECT and journaled */
     struct batch *batch;        /* when BATCHED */
-    uint32_t index;             /* its line in that batch */
+    uint32_t
+        index; /* its line in that batch; when PLANNED, its place in the plan's row */
 };
 
 int call_table_create(struct call_table **ret, struct err *err);
@@ -73,6 +76,16 @@ struct job *call_pop_job(struct call_table *t,
 void call_job_free(struct call_table *t, struct job *j);
 struct call *call_free(struct call_table *t,
                        struct call *c); /* with its remaining jobs; returns NULL */
+
+/* The job that joined behind `before` leaves, and is freed. */
+void call_unjoin(struct call_table *t, struct call *c, struct job *before);
+/* Nobody finds it any more; jobs with its key make a call of their own. */
+void call_hide(struct call_table *t, struct call *c);
+/* One walk over all calls there are at its beginning: the call at hand, NULL at the end; and on to
+ * the next. A call may be freed at any time between. */
+void call_walk_begin(struct call_table *t);
+struct call *call_walk(const struct call_table *t);
+void call_walk_on(struct call_table *t);
 
 uint32_t call_count(const struct call_table *t);
 uint32_t call_job_count(const struct call_table *t);

@@ -131,11 +131,16 @@ static int register_call(struct lane_direct *l, const struct row *row, struct fo
         return err_set(err, ERR_VERSION, "could not read record %llu of '%s'",
                        (unsigned long long)f->at, TOPIC_READY);
     }
+    rc = cancels_has(l->conf.cancels, &r, err);
+    if (rc < 0) {
+        return rc;
+    }
     f->call = call_new(l->conf.calls, &r, f->at);
     if (!f->call) {
         return err_set(err, ERR_FAIL, "could not register the calls: out of memory");
     }
     f->call->state = CALL_DIRECT;
+    f->call->cancelled = rc > 0;
     f->call->try_n = (uint16_t)MIN_OF(row->try_n, (uint32_t)UINT16_MAX - 1);
     return 0;
 }

@@ -1,6 +1,7 @@
 #include "worker/intake.h"
 
 #include "core/loop.h"
+#include "worker/cancels.h"
 #include "worker/repeats.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -146,6 +147,13 @@ static int check_endpoint(struct intake *in, const struct release *r, struct err
     return -(int)ERR_USAGE;
 }
 
+static int end_cancelled(struct intake *in, uint64_t at, struct release *r)
+{
+    r->verdict = VERDICT_CANCELLED;
+    snprintf(r->why, sizeof(r->why), "%s", CANCELLED_WHY);
+    return settle_verdict(in->conf.settle, at, r);
+}
+
 static int take_job(struct intake *in, uint64_t at, struct release *r, struct err *err)
 {
     int rc = is_repeat(in, r, at, err);
@@ -158,6 +166,10 @@ static int take_job(struct intake *in, uint64_t at, struct release *r, struct er
     }
     if (r->verdict != VERDICT_RUN) {
         return settle_verdict(in->conf.settle, at, r);
+    }
+    rc = cancels_has(in->conf.cancels, r, err);
+    if (rc != 0) {
+        return rc < 0 ? rc : end_cancelled(in, at, r);
     }
     if (in->conf.without[r->lane]) {
         in->left[r->lane]++;

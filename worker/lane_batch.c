@@ -135,6 +135,9 @@ int lane_batch_submit(struct lane_batch *l, struct call **calls, uint32_t n,
  * free slot or for room in settle and is looked at again when that changes. */
 static void step(struct lane_batch *l, struct batch *b)
 {
+    if (lane_cancel(l, b)) {
+        return;
+    }
     switch (batch_rules[b->state].wait) {
     case BATCH_WAITS_SPOOL: (b->spooled ? lane_journal : lane_spool)(l, b); return;
     case BATCH_WAITS_UPLOAD: (b->spooled ? lane_upload : lane_spool)(l, b); return;

@@ -63,6 +63,7 @@ struct lane_batch_conf {
     struct http *http;
     struct call_table *calls;
     struct settle *settle;
+    struct cancels *cancels; /* NULL: nothing is ever cancelled */
     const struct provider *provider;
     const struct account *account;
     const struct batch_conf *batch;
@@ -87,6 +88,8 @@ int lane_batch_recover(struct lane_batch *l, struct err *err);
 /* A sealed batch: calls in the order their lines will stand. The lane owns them from here on. */
 int lane_batch_submit(struct lane_batch *l, struct call **calls, uint32_t n,
                       struct err *err);
+/* Calls of it were marked as cancelled. */
+void lane_batch_on_cancel(struct lane_batch *l);
 bool lane_batch_idle(const struct lane_batch *l);
 void lane_batch_status(const struct lane_batch *l, struct lane_status *ret);
 void lane_batch_on_settle_room(

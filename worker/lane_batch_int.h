@@ -19,6 +19,7 @@
 #include "core/queue.h"
 #include "worker/account.h"
 #include "worker/batch.h"
+#include "worker/cancels.h"
 #include "worker/journal.h"
 #include "worker/lane_batch.h"
 #include "worker/provider.h"
@@ -41,6 +42,7 @@ struct lane_batch {
     bool spooling, collecting; /* one batch at a time */
     bool recovering;           /* accounts of journal entries are not all confirmed */
     bool failed;               /* on_stop was called */
+    bool cancels;              /* calls were marked as cancelled */
     atomic_bool stop_work;
 
     char stop[400]; /* why the account's work stands still; empty: it does not */
@@ -129,6 +131,12 @@ void lane_retry(struct lane_batch *l, struct batch *b); /* lane_end.c */
 void lane_split(struct lane_batch *l, struct batch *b);
 void lane_look(struct lane_batch *l, struct batch *b); /* recover.c */
 void lane_probe(struct lane_batch *l, struct batch *b);
+
+/* ---- cancelled runs (lane_cancel.c) ---- */
+/* True: nobody wants its calls, and it was seen to; nothing else is to be done now. */
+bool lane_cancel(struct lane_batch *l, struct batch *b);
+bool lane_called_off(const struct batch *b); /* of dead: it died of that */
+int lane_cancel_call(struct lane_batch *l, struct batch *b, uint32_t i);
 
 /* ---- what ends a go (lane_end.c) ---- */
 /* Input proven absent or gone: from the start, counts as no attempt. */

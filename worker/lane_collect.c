@@ -40,6 +40,9 @@ static int end_line(struct lane_batch *l, struct batch *b,
     struct origin o = {b->remote, b->account};
     bool refused = line->kind == LINE_REFUSED;
     bool again = line->kind == LINE_BUSY || line->kind == LINE_UNEXECUTED;
+    if (again && c->cancelled) {
+        return lane_cancel_call(l, b, i);
+    }
     if (again && may_go_again(l, c, line->kind)) {
         batch_fate(b, i, FATE_AGAIN);
         return 0;
@@ -114,10 +117,32 @@ static bool doubt_missing(struct lane_batch *l, struct batch *b)
 static void again_missing(struct lane_batch *l, struct batch *b)
 {
     for (uint32_t i = 0; i < b->n; i++) {
-        if (b->fates[i] == FATE_HERE && may_go_again(l, b->calls[i], LINE_UNEXECUTED)) {
+        bool here = b->fates[i] == FATE_HERE && !b->calls[i]->cancelled;
+        if (here && may_go_again(l, b->calls[i], LINE_UNEXECUTED)) {
             batch_fate(b, i, FATE_AGAIN);
         }
     }
+}
+
+/* What is not to go again. False when they could not all be given to settle yet. */
+static bool end_missing(struct lane_batch *l, struct batch *b)
+{
+    for (uint32_t i = 0; i < b->n; i++) {
+        if (b->fates[i] != FATE_HERE) {
+            continue;
+        }
+        if (!settle_room(l->conf.settle)) {
+            return false;
+        }
+        int rc = b->calls[i]->cancelled
+                     ? lane_cancel_call(l, b, i)
+                     : lane_fail_call(l, b, i, "not_executed",
+                                      "the provider did not execute it");
+        if (rc < 0) {
+            return false;
+        }
+    }
+    return true;
 }
 
 /* True when every member has its end or is on its way there. */
@@ -139,15 +164,7 @@ static bool judge(struct lane_batch *l, struct batch *b)
         return doubt_missing(l, b);
     }
     again_missing(l, b);
-    for (uint32_t i = 0; i < b->n; i++) {
-        if (b->fates[i] == FATE_HERE &&
-            (!settle_room(l->conf.settle) ||
-             lane_fail_call(l, b, i, "not_executed", "the provider did not execute it") <
-                 0)) {
-            return false;
-        }
-    }
-    return true;
+    return end_missing(l, b);
 }
 
 /* ---- the files ---- */

@@ -16,7 +16,7 @@ static void forget_go(struct batch *b)
 {
     b->go++;
     b->remote[0] = b->output[0] = b->error[0] = '\0';
-    b->deleting = b->counted = b->ended = false;
+    b->deleting = b->counted = b->ended = b->cancelling = false;
     b->look = LOOK_NO;
     b->stage = b->cuts = 0;
 }
@@ -264,8 +264,9 @@ void lane_end_dead(struct lane_batch *l, struct batch *b)
         if (!settle_room(l->conf.settle)) {
             return;
         }
-        int rc = b->in_doubt ? lane_doubt_call(l, b, i, b->why)
-                             : lane_fail_call(l, b, i, "batch_failed", b->why);
+        int rc = lane_called_off(b) ? lane_cancel_call(l, b, i)
+                 : b->in_doubt      ? lane_doubt_call(l, b, i, b->why)
+                                    : lane_fail_call(l, b, i, "batch_failed", b->why);
         if (rc < 0) {
             return;
         }

@@ -74,8 +74,9 @@ static void ended(struct lane_batch *l, struct batch *b, struct remote *r)
     wake_overflowed(l);
     if (r->state == REMOTE_EXPIRED || r->state == REMOTE_CANCELLED) {
         bool expired = r->state == REMOTE_EXPIRED;
-        lane_event(l, b, "%s at the provider: what was done is kept, the rest goes again",
-                   expired ? "expired" : "cancelled");
+        lane_event(l, b, "%s at the provider: what was done is kept, the rest %s",
+                   expired ? "expired" : "cancelled",
+                   b->cancelling ? "ends as cancelled" : "goes again");
         lane_move(l, b, expired ? BATCH_EXPIRED : BATCH_CANCELLED, NULL);
     } else if (r->state == REMOTE_COMPLETED || r->output[0] || r->error[0]) {
         b->ended = true;

@@ -104,6 +104,7 @@ static int row_append(struct row *r, struct call *c)
         r->calls = calls;
         r->cap = cap;
     }
+    c->index = r->n;
     r->calls[r->n++] = c;
     r->requests += c->requests;
     r->bytes += line_bytes(c);
@@ -196,6 +197,25 @@ int plan_add(struct plan *p, struct call *c, struct err *err)
         arm(p);
     }
     return rc;
+}
+
+void plan_remove(struct plan *p, struct call *c)
+{
+    struct row *r = &p->rows[c->stream];
+    struct call *last = r->calls[--r->n];
+    r->calls[c->index] = last;
+    last->index = c->index;
+    p->gathered--;
+    r->requests -= c->requests;
+    r->bytes -= line_bytes(c);
+    if (r->tokens < UINT64_MAX) {
+        r->tokens -= c->tokens_bound;
+        return;
+    }
+    r->tokens = 0;
+    for (uint32_t i = 0; i < r->n; i++) {
+        r->tokens = add_tokens(r->tokens, r->calls[i]->tokens_bound);
+    }
 }
 
 int plan_flush(struct plan *p, struct err *err)

@@ -53,6 +53,8 @@ struct plan_conf {
 int plan_create(struct plan **ret, const struct plan_conf *conf, struct err *err);
 /* A planned call; it may seal its stream. */
 int plan_add(struct plan *p, struct call *c, struct err *err);
+/* A call that is gathered, and not submitted, is forgotten. */
+void plan_remove(struct plan *p, struct call *c);
 /* Nothing more is coming soon: everything gathered goes out. */
 int plan_flush(struct plan *p, struct err *err);
 /* Nobody else is on the way: what is gathered waits PLAN_HURRY_MS more at most, for calls that

@@ -58,9 +58,17 @@ static int member(struct registering *g, uint64_t offset, struct call **ret,
         return err_set(err, ERR_VERSION, "could not read record %llu of 'ready'",
                        (unsigned long long)offset);
     }
+    rc = cancels_has(g->lane->conf.cancels, &r, err);
+    if (rc < 0) {
+        return rc;
+    }
     *ret = call_new(g->lane->conf.calls, &r, offset);
-    return *ret ? 0
-                : err_set(err, ERR_FAIL, "could not register the calls: out of memory");
+    if (!*ret) {
+        return err_set(err, ERR_FAIL, "could not register the calls: out of memory");
+    }
+    (*ret)->cancelled = rc > 0;
+    g->lane->cancels = g->lane->cancels || rc > 0;
+    return 0;
 }
 
 static bool has_results(const struct lane_batch *l, const struct batch *b)

@@ -176,6 +176,20 @@ int settle_in_doubt(struct settle *s, struct call *c, const char *why,
     return end_leader(s, &l, &outcome, NULL, done_new(c, JOINERS_REPLAN));
 }
 
+int settle_cancelled(struct settle *s, struct call *c)
+{
+    struct leader l;
+    struct outcome outcome;
+    call_hide(s->conf.calls, c);
+    if (take_leader(s, c, &l) < 0) {
+        return -1;
+    }
+    l.release.verdict = VERDICT_CANCELLED;
+    snprintf(l.release.why, sizeof(l.release.why), "%s", CANCELLED_WHY);
+    outcome_verdict(&l.release, &outcome);
+    return end_leader(s, &l, &outcome, NULL, done_new(c, JOINERS_AGAIN));
+}
+
 int settle_put_doubt(struct settle *s, struct queue_tx *tx, const struct call *c,
                      const char *why, const char *account)
 {
@@ -274,6 +288,20 @@ static int follow_failure(struct settle *s, uint64_t at, const struct release *r
     return settle_job(s, &e);
 }
 
+static int follow_again(struct settle *s, uint64_t at, const struct release *r)
+{
+    struct err err = {0};
+    struct call *c = r->reusable ? call_find(s->conf.calls, &r->key) : NULL;
+    if (!c) {
+        return replan(s, at, r);
+    }
+    if (call_join(s->conf.calls, c, at) < 0) {
+        err_set(&err, ERR_FAIL, "could not plan job '%s' again: out of memory", r->job);
+        return settle_stop(s, &err);
+    }
+    return 0;
+}
+
 /* The first job that joined the call. */
 static int follow(struct settle *s, struct done *d)
 {
@@ -289,6 +317,7 @@ static int follow(struct settle *s, struct done *d)
     case JOINERS_HIT: return follow_hit(s, at, &r);
     case JOINERS_SAME: return follow_failure(s, at, &r, line, d);
     case JOINERS_REPLAN: return replan(s, at, &r);
+    case JOINERS_AGAIN: return follow_again(s, at, &r);
     }
     return -1;
 }

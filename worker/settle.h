@@ -100,6 +100,10 @@ int settle_in_doubt(struct settle *s, struct call *c, const char *why,
 int settle_put_doubt(struct settle *s, struct queue_tx *tx, const struct call *c,
                      const char *why, const char *account);
 
+/* Its leader's run was cancelled and the call was never made: the leader ends as cancelled, and
+ * jobs that joined it go again. */
+int settle_cancelled(struct settle *s, struct call *c);
+
 /* From intake: one job that needs no call. A verdict is rejected or cancelled. */
 int settle_verdict(struct settle *s, uint64_t at, const struct release *r);
 int settle_hit(struct settle *s, uint64_t at, const struct release *r,

@@ -25,7 +25,7 @@ static const char *const arrows[] = {
     "expired > fetched dead",
     "cancelled > fetched dead",
     "fetched > polling settled",
-    "retry > journaled uploaded",
+    "retry > journaled uploaded dead",
     "split > settled",
     "dead > settled",
     "settled >",
