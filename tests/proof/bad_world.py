@@ -412,9 +412,10 @@ def no_such_host(s):
 
 
 def not_tls(s):
-    sim = s.sim()
-    env = s.environment(f"https://127.0.0.1:{sim.port}/v1")
+    stranger = Stranger(s, b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+    env = s.environment(f"https://127.0.0.1:{stranger.port}/v1")
     s.says(s.go(None, env=env).wait(), (FAIL, TEMP), last=2)
+    stranger.stop()
 
 
 def no_address(s):
