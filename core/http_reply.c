@@ -101,6 +101,7 @@ static const char *words_of(CURLcode rc)
 {
     switch ((int)rc) {
     case CURLE_OK: return "the connection ended inside the reply";
+    case CURLE_ABORTED_BY_CALLBACK: /* a repetition that we stopped */
     case CURLE_SEND_ERROR:
     case CURLE_RECV_ERROR:
     case CURLE_GOT_NOTHING: return "the connection was closed before a reply came";

@@ -62,6 +62,7 @@ static void a_kept_post_that_was_read_arrives_once(void **state)
     struct http_req req = kept_post(&w);
     assert_int_equal(ask(&w, &req)->status, 200);
     assert_int_equal(ask(&w, &req)->outcome, HTTP_UNKNOWN);
+    assert_string_equal(w.last.why, "the connection was closed before a reply came");
     assert_int_equal(w.peer.requests, 2);
     assert_int_equal(w.peer.fragments, 0);
     tear_down(&w);
