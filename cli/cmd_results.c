@@ -1,12 +1,78 @@
 /* offpeak results: what a run has, as a file. */
 #include "cli/cli.h"
 #include "cli/follow.h"
+#include "cli/order.h"
 #include "cli/runs.h"
+#include "cli/sheet.h"
 #include "cli/sink.h"
 
 #include <stdio.h>
 
-static int write_results(struct queue *q, const struct run_found *run, struct sink *sink,
+/* How the results reach the file: as they come, by their lines, or as a table. */
+struct writer {
+    bool only_failed;
+    uint64_t taken;
+    struct sink sink;
+    struct order *order; /* NULL: as they come */
+    struct sheet *sheet; /* NULL: no table */
+};
+
+static int writer_open(struct writer *w, const struct cli *c, const char *out,
+                       struct queue *q, struct err *err)
+{
+    const struct options *o = c->opt;
+    w->only_failed = o->failed;
+    int rc = sink_open(&w->sink, out, o->errors, err);
+    w->sink.streaming = false;
+    if (rc >= 0 && o->csv) {
+        rc = sheet_open(&w->sheet, q, c->data, err);
+    } else if (rc >= 0 && o->ordered) {
+        rc = order_open(&w->order, c->data, err);
+    }
+    return rc;
+}
+
+static void writer_close(struct writer *w)
+{
+    sink_close(&w->sink);
+    order_close(w->order);
+    sheet_close(w->sheet);
+}
+
+static int on_result(void *ctx, const struct result_head *head, struct span line,
+                     struct err *err)
+{
+    struct writer *w = ctx;
+    if (w->only_failed && head->status == STATUS_OK) {
+        return 0;
+    }
+    w->taken++;
+    if (w->sheet) {
+        return sheet_add(w->sheet, head, line, err);
+    }
+    return w->order ? order_add(w->order, head->line, head->status, line, err)
+                    : sink_result(&w->sink, head, line, err);
+}
+
+static int on_ordered(void *ctx, uint32_t status, struct span line, struct err *err)
+{
+    struct writer *w = ctx;
+    const struct result_head head = {.status = (enum status)status};
+    return sink_result(&w->sink, &head, line, err);
+}
+
+static int writer_commit(struct writer *w, struct err *err)
+{
+    int rc = 0;
+    if (w->sheet) {
+        rc = sheet_write(w->sheet, w->sink.out, err);
+    } else if (w->order) {
+        rc = order_each(w->order, on_ordered, w, err);
+    }
+    return rc < 0 ? rc : sink_commit(&w->sink, err);
+}
+
+static int write_results(struct queue *q, const struct run_found *run, struct writer *w,
                          struct follow_status *ret, struct err *err)
 {
     struct follow_conf conf = {
@@ -16,17 +82,20 @@ static int write_results(struct queue *q, const struct run_found *run, struct si
         .run = run->run,
         .results_from = run->row.results_from,
         .no_spend = true,
-        .on_result = sink_result,
-        .ctx = sink,
+        .on_result = on_result,
+        .ctx = w,
     };
     int rc = follow_all(&conf, ret, err);
-    return rc < 0 ? rc : sink_commit(sink, err);
+    return rc < 0 ? rc : writer_commit(w, err);
 }
 
-static void tell(const struct run_found *run, const char *out,
+static void tell(const struct run_found *run, const char *out, const struct writer *w,
                  const struct follow_status *s)
 {
     uint64_t jobs = run_jobs(&run->row);
+    if (w->only_failed) {
+        fprintf(stderr, "%llu of ", (unsigned long long)w->taken);
+    }
     fprintf(stderr, "%llu results of run '%s' written to %s",
             (unsigned long long)s->results, run->run,
             strcmp(out, "-") ? out : "standard output");
@@ -37,6 +106,12 @@ static void tell(const struct run_found *run, const char *out,
         fprintf(stderr, "; its file is still being read");
     }
     fputc('\n', stderr);
+    if (w->sheet && sheet_gone(w->sheet)) {
+        fprintf(stderr,
+                "%llu of them have no input columns: their jobs are older than `retain` "
+                "and were removed\n",
+                (unsigned long long)sheet_gone(w->sheet));
+    }
 }
 
 /* 3 is for a run that is over. */
@@ -46,16 +121,27 @@ static int judge(const struct run_found *run, const struct follow_status *s)
     return over && s->by_status[STATUS_OK] < s->results ? -ERR_PARTIAL : 0;
 }
 
+static int check_options(const struct options *o, const char *out, struct err *err)
+{
+    const char *with = o->csv ? "--csv" : "--failed";
+    if (o->errors && (o->csv || o->failed)) {
+        err_set(err, ERR_USAGE, "could not use --errors with %s", with);
+        err_hint(err, "%s writes one file: -o", with);
+        return -ERR_USAGE;
+    }
+    return sink_check(NULL, out, o->errors, err);
+}
+
 int cmd_results(struct cli *c, struct err *err)
 {
     const struct options *o = c->opt;
     const char *out = o->out ? o->out : "-";
     struct queue *q = NULL;
-    struct sink sink = {0};
+    struct writer writer = {0};
     struct run_found run;
     struct follow_status status;
     struct run_wanted wanted = {.team = o->team, .feature = o->feature, .run = o->run};
-    int rc = sink_check(NULL, out, o->errors, err);
+    int rc = check_options(o, out, err);
     if (rc >= 0) {
         rc = cli_open_data(c, &q, err);
     }
@@ -67,19 +153,18 @@ int cmd_results(struct cli *c, struct err *err)
         rc = run_need(q, "results", &wanted, &run, err);
     }
     if (rc >= 0) {
-        rc = sink_open(&sink, out, o->errors, err);
+        rc = writer_open(&writer, c, out, q, err);
     }
     if (rc >= 0) {
-        sink.streaming = false;
-        rc = write_results(q, &run, &sink, &status, err);
+        rc = write_results(q, &run, &writer, &status, err);
     }
     if (rc >= 0) {
         if (!o->quiet) {
-            tell(&run, out, &status);
+            tell(&run, out, &writer, &status);
         }
         rc = judge(&run, &status);
     }
-    sink_close(&sink);
+    writer_close(&writer);
     queue_close(q);
     return rc;
 }

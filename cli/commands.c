@@ -75,9 +75,11 @@ static const struct command commands[] = {
         .operands = "",
         .what = "write the results of a run, also while it is going",
         .examples = "  offpeak results --run products-1f3a90c2 -o results.jsonl\n"
-                    "  offpeak results --run products-1f3a90c2 -o - | jq .offpeak\n",
+                    "  offpeak results --run products-1f3a90c2 -o - | jq .offpeak\n"
+                    "  offpeak results --run products-1f3a90c2 --csv -o products.csv\n"
+                    "  offpeak results --run products-1f3a90c2 --failed\n",
         .takes = COMMON | OPT(RUN) | OPT(TEAM) | OPT(FEATURE) | OPT(OUT) | OPT(ERRORS) |
-                 OPT(QUIET),
+                 OPT(FAILED) | OPT(ORDERED) | OPT(CSV) | OPT(QUIET),
         .needs = NEEDS_DATA,
         .run = cmd_results,
     },

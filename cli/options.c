@@ -62,6 +62,13 @@ const struct option_row option_rows[OPT_IDS] = {
     [OPT_LIMIT] = ROW("limit", 0, "USD", OPTION_USD, limit, "the most that may be spent"),
     [OPT_PER] = ROW("per", 0, "PERIOD", OPTION_TEXT, per, "day, month or total (UTC)"),
     [OPT_WHY] = ROW("why", 0, "TEXT", OPTION_TEXT, why, "kept with the change"),
+    [OPT_FAILED] =
+        ROW("failed", 0, NULL, OPTION_FLAG, failed, "only the jobs that did not end ok"),
+    [OPT_ORDERED] = ROW("ordered", 0, NULL, OPTION_FLAG, ordered,
+                        "in the order of the input's lines"),
+    [OPT_CSV] =
+        ROW("csv", 0, NULL, OPTION_FLAG, csv,
+            "as a table: the input's columns, answer, status, cost_usd and error"),
     [OPT_ORIGIN] =
         ROW("origin", 0, NULL, OPTION_FLAG, origin, "say where each value came from"),
     [OPT_MARKDOWN] = ROW("markdown", 0, NULL, OPTION_FLAG, markdown,

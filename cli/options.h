@@ -43,6 +43,9 @@ enum option_id {
     OPT_LIMIT,
     OPT_PER,
     OPT_WHY,
+    OPT_FAILED,
+    OPT_ORDERED,
+    OPT_CSV,
     OPT_ORIGIN,
     OPT_MARKDOWN,
     OPT_JSON,
@@ -67,6 +70,7 @@ struct options {
     struct option_usd max_cost, limit;
     bool dry_run, fresh, wait, insecure, records, in_doubt, origin, markdown, json, quiet,
         help;
+    bool failed, ordered, csv;
     const char *template, *id_column, *model, *format;
     const char *reuse, *lane, *config, *key_file, *per, *why;
     const char *sets[OPTION_SETS_MAX];

@@ -193,6 +193,25 @@ static int find_id(struct table *t, struct err *err)
     return 0;
 }
 
+/* A row is an object, and its columns are called by name. */
+static int check_names(const struct table *t, struct err *err)
+{
+    for (unsigned i = 1; i < t->columns; i++) {
+        for (unsigned k = 0; k < i; k++) {
+            if (span_eq(t->names[i], t->names[k])) {
+                err_set(
+                    err, ERR_INPUT,
+                    "could not read table '%s': columns %u and %u are both called '%.*s'",
+                    t->conf.label, k + 1, i + 1, (int)MIN_OF(t->names[i].n, 60),
+                    t->names[i].p);
+                err_hint(err, "give each column a name of its own in the first line");
+                return -ERR_INPUT;
+            }
+        }
+    }
+    return 0;
+}
+
 static int read_header(struct table *t, struct span header, struct err *err)
 {
     const char *why = "no memory";
@@ -205,7 +224,7 @@ static int read_header(struct table *t, struct span header, struct err *err)
                        t->conf.label, why);
     }
     t->columns = (unsigned)n;
-    return 0;
+    return check_names(t, err);
 }
 
 int table_create(struct table **ret, const struct table_conf *conf, struct span header,
