@@ -71,6 +71,21 @@ static const struct command commands[] = {
         .run = cmd_doctor,
     },
     {
+        .name = "import",
+        .operands = "REQUESTS ANSWERS",
+        .what = "take over the answers of an OpenAI batch that ran elsewhere",
+        .examples =
+            "  offpeak import batch-input.jsonl batch-output.jsonl\n"
+            "  offpeak import input.jsonl.gz output.jsonl.gz --team search\n"
+            "  offpeak run batch-input.jsonl --team search      buys only what is missing\n"
+            "Answers are stored for the team and the endpoint that is set now.\n",
+        .takes = COMMON | CONFIGURED | OPT(TEAM) | OPT(INSECURE) | OPT(JSON) | OPT(QUIET),
+        .needs = NEEDS_DATA | NEEDS_CONFIG,
+        .operands_min = 2,
+        .operands_max = 2,
+        .run = cmd_import,
+    },
+    {
         .name = "results",
         .operands = "",
         .what = "write the results of a run, also while it is going",

@@ -36,6 +36,8 @@ int openai_call(const struct provider_call *c, struct provider_request *ret,
 enum reply_kind openai_reply(const struct http_resp *resp, struct buf *text,
                              struct answer *ret, struct err *err);
 int openai_line_decode(struct span line, struct provider_line *ret);
+/* The same of a checked line whose custom_id is somebody else's: the index stays 0. */
+int openai_line_read(struct span line, struct provider_line *ret);
 /* usage of a body with status 2xx; false when it is absent or cannot be. */
 bool openai_usage(struct span body, struct usage *ret);
 /* Such a body: an answer, or one that failed inside a good status. Fills body, error, usage,

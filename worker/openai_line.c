@@ -84,13 +84,12 @@ static bool status_of(struct span response, uint64_t *ret)
     return known && *ret <= 999;
 }
 
-int openai_line_decode(struct span line, struct provider_line *ret)
+int openai_line_read(struct span line, struct provider_line *ret)
 {
     struct span response;
     uint64_t status = 0;
     memset(ret, 0, sizeof(*ret));
-    if (jtext_check(line, NULL) < 0 || jtext_type(line) != JTEXT_OBJECT ||
-        index_of(line, &ret->index) < 0) {
+    if (jtext_type(line) != JTEXT_OBJECT) {
         return -1;
     }
     if (jtext_get(line, "response", &response) && jtext_type(response) != JTEXT_NULL) {
@@ -103,4 +102,16 @@ int openai_line_decode(struct span line, struct provider_line *ret)
     }
     ret->kind = unanswered(line, &ret->answer);
     return 0;
+}
+
+int openai_line_decode(struct span line, struct provider_line *ret)
+{
+    uint64_t index = 0;
+    if (jtext_check(line, NULL) < 0 || jtext_type(line) != JTEXT_OBJECT ||
+        index_of(line, &index) < 0) {
+        return -1;
+    }
+    int rc = openai_line_read(line, ret);
+    ret->index = index;
+    return rc;
 }
