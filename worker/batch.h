@@ -155,6 +155,7 @@ struct batch {
     bool alone;      /* no other batch of ours was at the provider when it was created */
     unsigned tries;  /* of the same request in a row */
     bool cancelling; /* the provider was asked to cancel it */
+    bool poll_first; /* before it is asked again */
     bool ended;      /* completed (or failed with results): its files are fetched next */
     unsigned stage;  /* of download: 0 output, 1 error file, 2 both done */
     unsigned cuts;   /* downloads of this file that did not end in a newline */

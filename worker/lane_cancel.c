@@ -44,7 +44,10 @@ static void on_asked(struct lane_batch *l, struct batch *b, const struct http_re
         b->due_ms = 0;
         return;
     case STEP_RETRY:
-    case STEP_UNSURE: lane_ask_again(l, b, resp); return;
+    case STEP_UNSURE: /* perhaps for it is cancelled, or over: a poll comes before another */
+        b->poll_first = true;
+        lane_ask_again(l, b, resp);
+        return;
     case STEP_STOP: lane_stop_account(l, b, &err); return;
     }
 }
@@ -52,7 +55,7 @@ static void on_asked(struct lane_batch *l, struct batch *b, const struct http_re
 bool lane_cancel(struct lane_batch *l, struct batch *b)
 {
     enum batch_wait wait = batch_rules[b->state].wait;
-    bool there = wait == BATCH_WAITS_END && !b->ended && !b->cancelling;
+    bool there = wait == BATCH_WAITS_END && !b->ended && !b->cancelling && !b->poll_first;
     bool here = b->state == BATCH_JOURNALED || b->state == BATCH_RETRY;
     if (!l->cancels || (!there && !here) || is_wanted(b)) {
         return false;

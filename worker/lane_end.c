@@ -16,7 +16,7 @@ static void forget_go(struct batch *b)
 {
     b->go++;
     b->remote[0] = b->output[0] = b->error[0] = '\0';
-    b->deleting = b->counted = b->ended = b->cancelling = false;
+    b->deleting = b->counted = b->ended = b->cancelling = b->poll_first = false;
     b->look = LOOK_NO;
     b->stage = b->cuts = 0;
 }

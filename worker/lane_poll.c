@@ -17,6 +17,7 @@ static void poll_later(struct lane_batch *l, struct batch *b)
 static void seen(struct lane_batch *l, struct batch *b)
 {
     b->seen_ms = loop_now_ms(l->conf.loop);
+    b->poll_first = false;
     if (b->state == BATCH_SUBMITTED) {
         lane_move(l, b, BATCH_POLLING, NULL);
     }
