@@ -90,8 +90,9 @@ void begin_introduce(struct begin *b)
     }
     if (b->has_file) {
         bool pool = b->cli->set->cli.lane == LANE_POOL;
-        say(b, "run '%s': %" PRIu64 " jobs from '%s' to %s", b->file.run,
-            d->lines - d->blank, b->file.label,
+        uint64_t jobs = d->lines - d->blank;
+        say(b, "run '%s': %" PRIu64 " job%s from '%s' to %s", b->file.run, jobs,
+            PLURAL(jobs), b->file.label,
             pool ? b->endpoint.pool.label : b->endpoint.base_url);
     }
 }

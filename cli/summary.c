@@ -119,10 +119,11 @@ static void print_amount(const char *name, struct usd_sum amount)
 static void print_jobs(const struct follow_status *s)
 {
     const struct totals *m = &s->money;
+    uint64_t answered = s->by_status[STATUS_OK], reused = m->joined + m->hits;
     fprintf(stderr,
             "  %" PRIu64 " answered: %" PRIu64 " bought, %" PRIu64
             " joined an equal call, %" PRIu64 " from stored answers\n",
-            s->by_status[STATUS_OK], m->calls, m->joined, m->hits);
+            answered, answered - MIN_OF(reused, answered), m->joined, m->hits);
     if (s->results > s->by_status[STATUS_OK]) {
         fprintf(stderr,
                 "  %" PRIu64 " failed, %" PRIu64 " rejected, %" PRIu64 " cancelled\n",
@@ -153,13 +154,13 @@ static void print_money(const struct totals *m)
     if (m->in_doubt) {
         char most[USD_TEXT_MAX];
         fprintf(stderr,
-                "  %" PRIu64 " calls may have been billed unseen, at most %s: offpeak "
+                "  %" PRIu64 " call%s may have been billed unseen, at most %s: offpeak "
                 "spend --in-doubt\n",
-                m->in_doubt, usd_show(m->in_doubt_usd, 12, most));
+                m->in_doubt, PLURAL(m->in_doubt), usd_show(m->in_doubt_usd, 12, most));
     }
     if (m->unknown) {
-        fprintf(stderr, "  the cost of %" PRIu64 " jobs is unknown and in no sum\n",
-                m->unknown);
+        fprintf(stderr, "  the cost of %" PRIu64 " job%s is unknown and in no sum\n",
+                m->unknown, PLURAL(m->unknown));
     }
 }
 
@@ -321,9 +322,9 @@ void summary_print_dryrun(const struct dryrun_conf *c, const struct dryrun *d)
                : "");
     if (d->unlimited) {
         printf("  %" PRIu64
-               " calls state no output limit: the highest cost takes the model's; set "
+               " call%s state%s no output limit: the highest cost takes the model's; set "
                "max_completion_tokens\n",
-               d->unlimited);
+               d->unlimited, PLURAL(d->unlimited), d->unlimited == 1 ? "s" : "");
     }
     print_terms(c);
     if (c->row->has_max_cost) {

@@ -23,6 +23,8 @@
 #define MIN_OF(a, b) ((a) < (b) ? (a) : (b))
 #define MAX_OF(a, b) ((a) > (b) ? (a) : (b))
 
+#define PLURAL(n) ((n) == 1 ? "" : "s") /* "%u job%s", n, PLURAL(n) */
+
 #define TAKE_PTR(ptr)                   \
     __extension__({                     \
         __typeof__(ptr) _taken = (ptr); \

@@ -179,8 +179,8 @@ static void recover_on(struct lane_batch *l)
     if (l->recovering && !unconfirmed(l)) {
         l->recovering = false;
         for (const struct batch *b = l->first; b; b = b->next) {
-            lane_event(l, b, "of an earlier command, goes on: %" PRIu64 " jobs",
-                       jobs_of(b));
+            lane_event(l, b, "of an earlier command, goes on: %" PRIu64 " job%s",
+                       jobs_of(b), PLURAL(jobs_of(b)));
         }
         l->conf.on_recovered(l->conf.ctx);
     }
@@ -250,12 +250,14 @@ void lane_event(const struct lane_batch *l, const struct batch *b, const char *f
 void lane_step(const struct lane_batch *l, const struct batch *b, const char *words)
 {
     char text[PROMPT_MODEL_MAX + BATCH_REF_MAX + 100];
-    int n = snprintf(text, sizeof(text), "%s, %" PRIu64 " jobs", words, jobs_of(b));
+    uint64_t jobs = jobs_of(b);
+    int n =
+        snprintf(text, sizeof(text), "%s, %" PRIu64 " job%s", words, jobs, PLURAL(jobs));
     if (b->state == BATCH_SETTLED) { /* its jobs are gone */
-        snprintf(text, sizeof(text), "%s, %u calls", words, b->n);
+        snprintf(text, sizeof(text), "%s, %u call%s", words, b->n, PLURAL(b->n));
     } else if (b->state == BATCH_JOURNALED) {
-        snprintf(text + n, sizeof(text) - (size_t)n, " in %u calls of '%s'", b->n,
-                 b->model);
+        snprintf(text + n, sizeof(text) - (size_t)n, " in %u call%s of '%s'", b->n,
+                 PLURAL(b->n), b->model);
     } else if (b->state == BATCH_SUBMITTED) {
         snprintf(text + n, sizeof(text) - (size_t)n, ", as %s", b->remote);
     }
