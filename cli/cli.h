@@ -65,6 +65,7 @@ int cmd_config(struct cli *c, struct err *err);
 int cmd_doctor(struct cli *c, struct err *err);
 int cmd_import(struct cli *c, struct err *err);
 int cmd_results(struct cli *c, struct err *err);
+int cmd_retry(struct cli *c, struct err *err);
 int cmd_run(struct cli *c, struct err *err);
 int cmd_spend(struct cli *c, struct err *err);
 int cmd_submit(struct cli *c, struct err *err);

@@ -37,7 +37,7 @@ static int look(struct cancel *c, struct err *err)
     int rc = follow_all(&conf, &status, err);
     if (rc >= 0) {
         c->results = status.results;
-        c->over = c->run.row.complete && status.results >= run_jobs(&c->run.row);
+        c->over = c->run.row.complete && status.ends >= run_ends(&c->run.row);
         rc = queue_cursor_open(c->queue, &cur, err);
     }
     if (rc >= 0) {

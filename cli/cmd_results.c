@@ -117,7 +117,7 @@ static void tell(const struct run_found *run, const char *out, const struct writ
 /* 3 is for a run that is over. */
 static int judge(const struct run_found *run, const struct follow_status *s)
 {
-    bool over = run->row.complete && s->results >= run_jobs(&run->row);
+    bool over = run->row.complete && s->ends >= run_ends(&run->row);
     return over && s->by_status[STATUS_OK] < s->results ? -ERR_PARTIAL : 0;
 }
 

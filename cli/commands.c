@@ -99,6 +99,20 @@ static const struct command commands[] = {
         .run = cmd_results,
     },
     {
+        .name = "retry",
+        .operands = "",
+        .what = "queue the jobs of a run that failed once more, and no others",
+        .examples =
+            "  offpeak retry --failed --run products-1f3a90c2\n"
+            "  offpeak retry --rejected --run products-1f3a90c2   after a price was added\n"
+            "  offpeak run                                        works them off\n"
+            "The results of the new attempt replace those of the one before.\n",
+        .takes = COMMON | OPT(RUN) | OPT(TEAM) | OPT(FEATURE) | OPT(FAILED) |
+                 OPT(REJECTED) | OPT(JSON) | OPT(QUIET),
+        .needs = NEEDS_DATA,
+        .run = cmd_retry,
+    },
+    {
         .name = "run",
         .operands = "[FILE...|-]",
         .what = "take a file of OpenAI batch lines all the way to results",

@@ -6,7 +6,9 @@
  * follow_step until it returns 0, and again when the queue says that something was committed.
  * Each step reads a bounded number of records.
  *
- * on_result, when given, gets every result of the run once: its line and head are borrowed.
+ * Of a line that was retried the result with the highest attempt counts, in place of the one
+ * before. on_result, when given, gets that result of every line once: line and head are
+ * borrowed. What is replaced while one follows was handed out already.
  */
 #ifndef OFFPEAK_CLI_FOLLOW_H
 #define OFFPEAK_CLI_FOLLOW_H
@@ -33,7 +35,8 @@ struct follow_conf {
 };
 
 struct follow_status {
-    uint64_t results, by_status[4]; /* enum status */
+    uint64_t results, by_status[4]; /* lines that have one; enum status */
+    uint64_t ends;                  /* results, those that were replaced too */
     uint64_t max_cost;              /* of the cancelled: for want of --max-cost */
     uint64_t unlimited; /* without an output limit of their own: bound by the model's */
     struct totals money;

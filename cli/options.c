@@ -64,6 +64,8 @@ const struct option_row option_rows[OPT_IDS] = {
     [OPT_WHY] = ROW("why", 0, "TEXT", OPTION_TEXT, why, "kept with the change"),
     [OPT_FAILED] =
         ROW("failed", 0, NULL, OPTION_FLAG, failed, "only the jobs that did not end ok"),
+    [OPT_REJECTED] = ROW("rejected", 0, NULL, OPTION_FLAG, rejected,
+                         "the jobs that were rejected, with or without --failed"),
     [OPT_ORDERED] = ROW("ordered", 0, NULL, OPTION_FLAG, ordered,
                         "in the order of the input's lines"),
     [OPT_CSV] =

@@ -33,6 +33,7 @@ enum option_id {
     OPT_ID_COLUMN,
     OPT_MODEL,
     OPT_FORMAT,
+    OPT_REJECTED,
     OPT_WAIT,
     OPT_SET,
     OPT_CONFIG,
@@ -70,7 +71,7 @@ struct options {
     struct option_usd max_cost, limit;
     bool dry_run, fresh, wait, insecure, records, in_doubt, origin, markdown, json, quiet,
         help;
-    bool failed, ordered, csv;
+    bool failed, rejected, ordered, csv;
     const char *template, *id_column, *model, *format;
     const char *reuse, *lane, *config, *key_file, *per, *why;
     const char *sets[OPTION_SETS_MAX];

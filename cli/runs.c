@@ -9,6 +9,11 @@ uint64_t run_jobs(const struct run_row *row)
     return row->lines - row->blank;
 }
 
+uint64_t run_ends(const struct run_row *row)
+{
+    return run_jobs(row) + row->again;
+}
+
 /* Every run that is wanted passes by once; the two begun last stay. */
 struct search {
     const struct run_wanted *wanted;

@@ -27,5 +27,7 @@ int run_need(struct queue *q, const char *command, const struct run_wanted *want
 void run_hint_last(struct queue *q, struct err *err);
 /* Jobs of the run so far; all of them once row->complete. */
 uint64_t run_jobs(const struct run_row *row);
+/* Results it will have, those of jobs that were retried counted each time. */
+uint64_t run_ends(const struct run_row *row);
 
 #endif

@@ -115,3 +115,13 @@ int seen_add(struct seen *s, struct span stream, uint64_t number)
     *word |= bit;
     return is_new;
 }
+
+bool seen_has(struct seen *s, struct span stream, uint64_t number)
+{
+    struct stream *in = find_stream(s, stream);
+    size_t at = (size_t)(number / PIECE_BITS);
+    if (!in || number >= SEEN_MAX || at >= in->pieces_n || !in->pieces[at]) {
+        return false;
+    }
+    return in->pieces[at][number % PIECE_BITS / 64] >> (number % 64) & 1;
+}

@@ -20,5 +20,6 @@ struct seen *seen_create(void); /* NULL: no memory */
 struct seen *seen_destroy(struct seen *s);
 /* 1 new, 0 seen before, -1 no memory or beyond a maximum. */
 int seen_add(struct seen *s, struct span stream, uint64_t number);
+bool seen_has(struct seen *s, struct span stream, uint64_t number);
 
 #endif

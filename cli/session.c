@@ -103,7 +103,7 @@ void session_on_event(void *ctx, const char *subject, const char *text)
 static bool all_results(const struct session *s)
 {
     return s->follow && s->submitted && s->caught_up &&
-           follow_status(s->follow)->results >= run_jobs(&s->end->row);
+           follow_status(s->follow)->ends >= run_ends(&s->end->row);
 }
 
 /* The run is over; the ledger may still lack its last charges for an instant. */
@@ -221,6 +221,13 @@ static uint64_t jobs_of_file(const struct session *s)
     return d ? d->lines - d->blank : 0;
 }
 
+/* Jobs that are asked again: the result they have will be replaced. */
+static uint64_t again_waiting(const struct session *s)
+{
+    uint64_t ends = follow_status(s->follow)->ends, all = run_ends(&s->end->row);
+    return all > ends ? MIN_OF(all - ends, s->end->row.again) : 0;
+}
+
 static void show(struct session *s, const struct worker_status *w)
 {
     const struct follow_status *status = s->follow ? follow_status(s->follow) : NULL;
@@ -234,7 +241,7 @@ static void show(struct session *s, const struct worker_status *w)
         .elapsed_ms = now - s->started_ms,
     };
     if (status) {
-        v.done = status->results;
+        v.done = status->results - MIN_OF(status->results, again_waiting(s));
         v.failed = status->results - status->by_status[STATUS_OK];
         v.spent = status->money.cost;
     } else {

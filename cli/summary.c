@@ -42,7 +42,8 @@ static int by_status(const struct follow_status *s, struct err *err)
         err_set(err, ERR_PARTIAL, "%" PRIu64 " of %" PRIu64 " jobs failed",
                 s->results - ok, s->results);
         err_hint(err,
-                 "their results say why; --run NEW buys only what has no answer yet");
+                 "their results say why; offpeak retry --failed --run ID asks only them "
+                 "again");
         return -ERR_PARTIAL;
     }
     return 0;

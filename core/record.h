@@ -195,6 +195,10 @@ struct run_row {
     bool complete;    /* all lines are in: `lines` is the total */
     uint64_t refused; /* of them, refused by submit */
     uint64_t blank;   /* of them, empty lines: numbered, but no job */
+    bool retried;     /* jobs that had failed were queued again: */
+    uint64_t attempt; /* ... the last time as this attempt */
+    uint64_t again;   /* ... so many, over all times */
+    bool retrying;    /* ... and of the last time not all of them are queued yet */
 };
 int run_row_encode(const struct run_row *r, struct buf *json);
 int run_row_decode(struct span json, struct run_row *ret, struct err *err);

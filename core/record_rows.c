@@ -27,6 +27,9 @@ static const struct field run_row_list[] = {
     FIELD_OF(struct run_row, FIELD_BOOL, complete, "complete"),
     FIELD_OF(struct run_row, FIELD_U64, refused, "refused"),
     FIELD_OF(struct run_row, FIELD_U64, blank, "blank"),
+    FIELD_IF(struct run_row, FIELD_U64, attempt, retried, "attempt"),
+    FIELD_IF(struct run_row, FIELD_U64, again, retried, "again"),
+    FIELD_IF(struct run_row, FIELD_BOOL, retrying, retried, "retrying"),
 };
 static const struct fields run_row_fields = FIELDS("row of table 'runs'", run_row_list);
 
