@@ -32,11 +32,11 @@ struct import {
 const char *import_left_name(enum import_left l)
 {
     static const char *const names[IMPORT_LEFTS] = {
-        [IMPORT_STORED] = "stored_already", [IMPORT_REPEATED] = "repeated",
-        [IMPORT_UNKNOWN] = "no_request",    [IMPORT_REFUSED] = "request_not_valid",
-        [IMPORT_FAILED] = "failed",         [IMPORT_INCOMPLETE] = "incomplete",
-        [IMPORT_MISFIT] = "misfit",         [IMPORT_TOO_LARGE] = "too_large",
-        [IMPORT_BROKEN] = "broken",
+        [IMPORT_STORED] = "stored_already",     [IMPORT_EQUAL] = "equal",
+        [IMPORT_REPEATED] = "repeated",         [IMPORT_UNKNOWN] = "no_request",
+        [IMPORT_REFUSED] = "request_not_valid", [IMPORT_FAILED] = "failed",
+        [IMPORT_INCOMPLETE] = "incomplete",     [IMPORT_MISFIT] = "misfit",
+        [IMPORT_TOO_LARGE] = "too_large",       [IMPORT_BROKEN] = "broken",
     };
     return names[l];
 }
@@ -45,6 +45,7 @@ const char *import_left_words(enum import_left l)
 {
     static const char *const words[IMPORT_LEFTS] = {
         [IMPORT_STORED] = "were stored already",
+        [IMPORT_EQUAL] = "answer a question that an earlier one answers",
         [IMPORT_REPEATED] = "have a custom_id that was used before",
         [IMPORT_UNKNOWN] = "belong to no request of the file",
         [IMPORT_REFUSED] = "belong to requests that cannot be asked here",
@@ -188,12 +189,23 @@ static int find_request(struct import *im, struct kept *ret, uint64_t *ret_at,
     return rc < 0 ? rc : 1;
 }
 
-/* Is there an answer already that a run would use. */
-static int is_stored(struct import *im, const struct asked *asked, struct err *err)
+/* Is there an answer already: IMPORT_LEFTS when not. Keys stand in the index too, behind a NUL,
+ * which no custom_id holds. */
+static int look_up(struct import *im, const struct asked *asked, enum import_left *ret,
+                   struct err *err)
 {
     const struct answer_want want = {.now_ms = im->conf->now_ms, .fresh_ms = INT64_MIN};
     struct stored_answer there;
-    return answer_get(im->answers, &asked->key, &want, &there, err);
+    char name[1 + sizeof(asked->key.b)] = "";
+    uint64_t first;
+    memcpy(name + 1, asked->key.b, sizeof(asked->key.b));
+    *ret = IMPORT_EQUAL;
+    int rc = idset_add(im->ids, span_of(name, sizeof(name)), NOT_ASKED, &first, err);
+    if (rc > 0) {
+        rc = answer_get(im->answers, &asked->key, &want, &there, err);
+        *ret = rc > 0 ? IMPORT_STORED : IMPORT_LEFTS;
+    }
+    return MIN_OF(rc, 0);
 }
 
 static int take_found(struct import *im, struct kept *kept, uint64_t at,
@@ -204,10 +216,10 @@ static int take_found(struct import *im, struct kept *kept, uint64_t at,
         im->counts.left[left]++;
         return 0;
     }
-    int rc = is_stored(im, &kept->asked, err);
-    if (rc > 0) {
-        im->counts.left[IMPORT_STORED]++;
-    } else if (rc == 0) {
+    int rc = look_up(im, &kept->asked, &left, err);
+    if (rc >= 0 && left != IMPORT_LEFTS) {
+        im->counts.left[left]++;
+    } else if (rc >= 0) {
         im->counts.taken++;
         rc = store(im, &kept->asked, &l->answer, err);
     }

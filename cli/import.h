@@ -14,7 +14,7 @@
  * answers ambiguous, so neither is answered.
  *
  * Memory: a line of each file, one commit (QUEUE_TX_BYTES) and what core/idset.h says. On disk,
- * in the data folder and for as long as it runs, about 250 bytes for each request.
+ * in the data folder and for as long as it runs, about 350 bytes for each request.
  */
 #ifndef OFFPEAK_CLI_IMPORT_H
 #define OFFPEAK_CLI_IMPORT_H
@@ -27,6 +27,7 @@
 
 enum import_left {
     IMPORT_STORED,     /* an answer is there already */
+    IMPORT_EQUAL,      /* an earlier line answers an equal request */
     IMPORT_REPEATED,   /* its custom_id was used before */
     IMPORT_UNKNOWN,    /* no request has its custom_id */
     IMPORT_REFUSED,    /* its request could not be asked here */
