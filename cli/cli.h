@@ -69,6 +69,7 @@ int cmd_retry(struct cli *c, struct err *err);
 int cmd_run(struct cli *c, struct err *err);
 int cmd_spend(struct cli *c, struct err *err);
 int cmd_submit(struct cli *c, struct err *err);
+int cmd_watch(struct cli *c, struct err *err);
 
 /* A data folder that must be there, opened to read beside its owner (or to write rows). */
 int cli_open_data(const struct cli *c, struct queue **ret, struct err *err);

@@ -1,5 +1,6 @@
 /* offpeak budget: limits are numbered edits; the newest of a scope is in force. */
 #include "cli/cli.h"
+#include "cli/limits.h"
 #include "cli/who.h"
 #include "core/clock.h"
 #include "core/name.h"
@@ -11,27 +12,6 @@
 #define ROW_BYTES_MAX ((size_t)4 << 10)
 
 /* ---- the rows ---- */
-
-/* The newest edit of a scope: 1 found, 0 none. */
-static int last_edit(struct queue_cursor *cur, const char *scope, struct budget_edit *ret,
-                     struct err *err)
-{
-    char from[QUEUE_KEY_MAX];
-    struct queue_msg msg;
-    int found = 0;
-    budget_key(scope, 0, from);
-    int rc = queue_read_table(cur, TABLE_BUDGETS, span_str(from));
-    while (rc >= 0 && (rc = queue_read(cur, &msg, err)) > 0) {
-        struct budget_edit edit;
-        rc = budget_edit_decode(msg.value, &edit, err);
-        if (rc < 0 || strcmp(edit.scope, scope)) {
-            break;
-        }
-        *ret = edit;
-        found = 1;
-    }
-    return rc < 0 ? rc : found;
-}
 
 static void sign(struct budget_edit *edit, const char *why)
 {
@@ -128,7 +108,7 @@ static int edit_scope(struct queue *q, const struct options *o, change_fn change
     bool won = false;
     for (int i = 0; rc >= 0 && !won && i < EDIT_TRIES; i++) {
         struct budget_edit edit = {0}, stands = {0};
-        rc = last_edit(cur, scope, &edit, err);
+        rc = limits_last(cur, scope, &edit, err);
         if (rc >= 0) {
             snprintf(edit.scope, sizeof(edit.scope), "%s", scope);
             edit.edit++;
@@ -139,7 +119,7 @@ static int edit_scope(struct queue *q, const struct options *o, change_fn change
             rc = put_edit(q, &edit, err);
         }
         if (rc >= 0) {
-            rc = last_edit(cur, scope, &stands, err);
+            rc = limits_last(cur, scope, &stands, err);
             won = stands.edit > edit.edit || same_edit(&stands, &edit);
         }
     }
@@ -152,23 +132,6 @@ static int edit_scope(struct queue *q, const struct options *o, change_fn change
 struct spent {
     struct usd_sum spent, reserved;
 };
-
-static int read_ledger(struct queue_cursor *cur, const char *key, struct usd_sum *ret,
-                       struct err *err)
-{
-    struct queue_msg msg;
-    struct ledger_row row;
-    int rc = queue_table_get(cur, TABLE_LEDGER, span_str(key), &msg, err);
-    if (rc <= 0) {
-        return rc;
-    }
-    rc = ledger_row_decode(msg.value, &row, err);
-    if (rc >= 0) {
-        *ret = row.spent;
-        usd_sum_add_sum(ret, row.in_doubt);
-    }
-    return rc;
-}
 
 /* What is reserved on a scope now: every open row counts on its team and on its feature. */
 static int read_reserved(struct queue_cursor *cur, const char *scope, struct usd_sum *ret,
@@ -237,35 +200,12 @@ static int show_scope(struct queue_cursor *cur, const struct options *o,
     for (size_t i = 0; rc >= 0 && i < ARRAY_LEN(lines); i++) {
         s.spent = (struct usd_sum){0};
         snprintf(key, sizeof(key), "%s|%s|%s", e->scope, lines[i].period, lines[i].which);
-        rc = read_ledger(cur, key, &s.spent, err);
+        rc = limits_spent(cur, key, &s.spent, err);
         if (rc >= 0) {
             show_line(o, e, &lines[i], &s);
         }
     }
     return rc < 0 ? rc : 0;
-}
-
-/* The scope behind `scope` in the table, with its newest edit: 1, 0 none. */
-static int next_scope(struct queue_cursor *cur, const char *scope,
-                      struct budget_edit *ret, struct err *err)
-{
-    char from[QUEUE_KEY_MAX];
-    struct queue_msg msg;
-    if (scope[0]) {
-        budget_key(scope, UINT64_MAX, from);
-    }
-    int rc = queue_read_table(cur, TABLE_BUDGETS, scope[0] ? span_str(from) : SPAN_NONE);
-    while (rc >= 0 && (rc = queue_read(cur, &msg, err)) > 0) {
-        struct budget_edit edit;
-        rc = budget_edit_decode(msg.value, &edit, err);
-        if (rc < 0) {
-            return rc;
-        }
-        if (strcmp(edit.scope, scope)) {
-            return last_edit(cur, edit.scope, ret, err);
-        }
-    }
-    return rc;
 }
 
 static int show_all(struct queue *q, const struct options *o, struct err *err)
@@ -276,11 +216,11 @@ static int show_all(struct queue *q, const struct options *o, struct err *err)
     int rc = queue_cursor_open(q, &cur, err);
     if (rc >= 0 && o->operands_n > 1) {
         snprintf(edit.scope, sizeof(edit.scope), "%s", o->operands[1]);
-        rc = last_edit(cur, o->operands[1], &edit, err);
+        rc = limits_last(cur, o->operands[1], &edit, err);
         rc = rc < 0 ? rc : show_scope(cur, o, &edit, err);
         n++;
     } else {
-        while (rc >= 0 && (rc = next_scope(cur, edit.scope, &edit, err)) > 0) {
+        while (rc >= 0 && (rc = limits_next(cur, edit.scope, &edit, err)) > 0) {
             rc = show_scope(cur, o, &edit, err);
             n++;
         }

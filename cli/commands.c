@@ -163,6 +163,20 @@ static const struct command commands[] = {
         .operands_max = OPTION_OPERANDS_MAX,
         .run = cmd_submit,
     },
+    {
+        .name = "watch",
+        .operands = "",
+        .what = "see runs, batches and money as they change, and why something waits",
+        .examples =
+            "  offpeak watch                      until q or Ctrl-C\n"
+            "  offpeak watch --run night-21       until that run is over\n"
+            "  offpeak watch --json               once, for programs\n"
+            "It only looks. On a terminal it refreshes in place; elsewhere, and with NO_COLOR,\n"
+            "it prints a line for each change.\n",
+        .takes = COMMON | OPT(RUN) | OPT(TEAM) | OPT(FEATURE) | OPT(JSON),
+        .needs = NEEDS_DATA,
+        .run = cmd_watch,
+    },
 };
 
 const struct command *command_at(unsigned i)

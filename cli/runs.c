@@ -19,6 +19,8 @@ struct search {
     const struct run_wanted *wanted;
     int found;
     struct run_found best, second;
+    run_fn fn; /* or NULL */
+    void *ctx;
 };
 
 static bool is_wanted(const char *wanted, struct span is)
@@ -73,6 +75,9 @@ static int search_table(struct search *s, struct queue_cursor *cur, const char *
             rc = run_row_decode(msg.value, &this.row, err);
             if (rc >= 0) {
                 keep(s, &this);
+                if (s->fn) {
+                    s->fn(s->ctx, &this);
+                }
             }
         }
     }
@@ -101,6 +106,14 @@ int run_find(struct queue *q, const struct run_wanted *wanted, struct run_found 
         *ret = s.best;
     }
     return rc;
+}
+
+int run_each(struct queue *q, const struct run_wanted *wanted, run_fn fn, void *ctx,
+             struct err *err)
+{
+    struct search s = {.wanted = wanted, .fn = fn, .ctx = ctx};
+    int rc = search(&s, q, err);
+    return rc < 0 ? rc : 0;
 }
 
 /* ---- exactly one ---- */

@@ -19,6 +19,10 @@ struct run_wanted {
 /* How many there are, 0 none; *ret is the one begun last. */
 int run_find(struct queue *q, const struct run_wanted *wanted, struct run_found *ret,
              struct err *err);
+/* Every one of them, in no order. */
+typedef void (*run_fn)(void *ctx, const struct run_found *run);
+int run_each(struct queue *q, const struct run_wanted *wanted, run_fn fn, void *ctx,
+             struct err *err);
 /* Exactly one, by its id. None and several are ERR_USAGE; the hint names the run begun last, or
  * the commands that say which: `command` is "results". */
 int run_need(struct queue *q, const char *command, const struct run_wanted *wanted,

@@ -1,5 +1,6 @@
 #include "cli/session.h"
 
+#include "cli/beat.h"
 #include "cli/runs.h"
 #include "cli/session_int.h"
 #include "worker/batch.h"
@@ -9,6 +10,7 @@
 
 #define TICK_MS         PROGRESS_REDRAW_MS
 #define TAKE_OVER_EVERY 5 /* ticks */
+#define BEAT_EVERY      5 /* ticks */
 #define CALM_TICKS      2 /* in a row with nothing to do, before it counts as the end */
 #define LEDGER_WAIT_MS  2000 /* for the last charges to be booked */
 
@@ -266,6 +268,9 @@ static void session_on_tick(void *ctx)
                     (scheduler_idle(s->scheduler) || scheduler_all_closed(s->scheduler));
         s->calm = calm ? s->calm + 1 : 0;
     }
+    if (s->worker && s->ticks % BEAT_EVERY == 1) {
+        session_beat(s, &w);
+    }
     session_step(s);
     if (!s->over) {
         show(s, &w);
@@ -366,6 +371,9 @@ int session_run(struct session *s, const struct session_conf *conf,
     progress_clear(s->conf.progress);
     fill_end(s);
     session_stop_roles(s);
+    if (s->owner) {
+        beat_remove(s->cli->data);
+    }
     queue_unwatch(s->queue, session_on_change, s);
     s->tick = loop_timer_destroy(s->tick);
     s->soon = loop_timer_destroy(s->soon);

@@ -9,6 +9,8 @@
 
 #define SESSION_MAGIC 0x53455353u /* SESS */
 
+struct worker_status;
+
 struct session {
     uint32_t magic;
     const struct cli *cli;
@@ -40,6 +42,8 @@ void session_on_event(void *ctx, const char *subject, const char *text);
 void session_step(
     struct session *s); /* looks where the run stands, and whether it is over */
 
+/* session_beat.c */
+void session_beat(struct session *s, const struct worker_status *w);
 /* session_start.c */
 int session_start_roles(struct session *s, struct err *err);
 void session_stop_roles(struct session *s);
