@@ -49,8 +49,8 @@ static const char *split(struct table *t, struct span record)
         return why;
     }
     if ((unsigned)n != t->columns) {
-        snprintf(t->why, sizeof(t->why), "it has %d fields, and the table %u columns", n,
-                 t->columns);
+        snprintf(t->why, sizeof(t->why), "it has %d field%s, and the table %u column%s",
+                 n, PLURAL(n), t->columns, PLURAL(t->columns));
         return t->why;
     }
     for (int i = 0; i < n; i++) {

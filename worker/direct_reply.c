@@ -64,7 +64,11 @@ static void stop_account(struct lane_direct *l, const char *what, const struct e
         direct_event(l, "%s", said);
     }
     memcpy(l->stop, said, sizeof(l->stop));
-    snprintf(l->stop_hint, sizeof(l->stop_hint), "%s", why->hint);
+    bool own_key = l->conf.lane == LANE_POOL && why->code == ERR_AUTH;
+    snprintf(l->stop_hint, sizeof(l->stop_hint), "%s",
+             own_key ? "put a key that these servers take into a file, name it with "
+                       "pool.key_file, and run the same command again"
+                     : why->hint);
     l->stop_code = (int)why->code;
     l->stop_until_ms = loop_now_ms(l->conf.loop) + STOPPED_MS;
 }
