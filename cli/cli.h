@@ -63,6 +63,7 @@ int cmd_cancel(struct cli *c, struct err *err);
 int cmd_cat(struct cli *c, struct err *err);
 int cmd_config(struct cli *c, struct err *err);
 int cmd_doctor(struct cli *c, struct err *err);
+int cmd_explain(struct cli *c, struct err *err);
 int cmd_import(struct cli *c, struct err *err);
 int cmd_results(struct cli *c, struct err *err);
 int cmd_retry(struct cli *c, struct err *err);

@@ -71,6 +71,20 @@ static const struct command commands[] = {
         .run = cmd_doctor,
     },
     {
+        .name = "explain",
+        .operands = "JOB|CUSTOM_ID",
+        .what = "one job: where it stands, and every number of its cost",
+        .examples =
+            "  offpeak explain sku-88172 --run products-1f3a90c2\n"
+            "  offpeak explain search.tags/0/17/1795279027258    the id in its result\n"
+            "  offpeak explain sku-88172 --json | jq .charges\n",
+        .takes = COMMON | OPT(RUN) | OPT(TEAM) | OPT(FEATURE) | OPT(JSON),
+        .needs = NEEDS_DATA,
+        .operands_min = 1,
+        .operands_max = 1,
+        .run = cmd_explain,
+    },
+    {
         .name = "import",
         .operands = "REQUESTS ANSWERS",
         .what = "take over the answers of an OpenAI batch that ran elsewhere",
