@@ -61,6 +61,7 @@ const char *command_nearest(const char *name);
 int cmd_budget(struct cli *c, struct err *err);
 int cmd_cancel(struct cli *c, struct err *err);
 int cmd_cat(struct cli *c, struct err *err);
+int cmd_completion(struct cli *c, struct err *err);
 int cmd_config(struct cli *c, struct err *err);
 int cmd_doctor(struct cli *c, struct err *err);
 int cmd_explain(struct cli *c, struct err *err);

@@ -51,6 +51,17 @@ static const struct command commands[] = {
         .run = cmd_cat,
     },
     {
+        .name = "completion",
+        .operands = "bash|zsh|fish",
+        .what = "a script that completes commands and options in your shell",
+        .examples = "  eval \"$(offpeak completion bash)\"        in ~/.bashrc\n"
+                    "  offpeak completion zsh > \"${fpath[1]}/_offpeak\"\n"
+                    "  offpeak completion fish | source\n",
+        .operands_min = 1,
+        .operands_max = 1,
+        .run = cmd_completion,
+    },
+    {
         .name = "config",
         .operands = "[show]",
         .what = "every setting: its value and where it came from",

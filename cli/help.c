@@ -4,11 +4,7 @@
 
 #define COLUMN 24 /* where the meaning of an option begins */
 
-/* Frozen: scripts depend on them. When several hold, the first of 1, 4, 5, 8, 6, 3. */
-static const struct {
-    int code;
-    const char *what;
-} exits[] = {
+const struct exit_code exit_codes[] = {
     {0, "all is well"},
     {ERR_FAIL, "something that should work did not: a disk, a broken store, a bug"},
     {ERR_USAGE, "the command line or the configuration cannot be meant"},
@@ -21,10 +17,11 @@ static const struct {
     {CLI_INTERRUPTED, "interrupted (Ctrl-C); the same command continues"},
     {CLI_TERMINATED, "terminated (SIGTERM); the same command continues"},
 };
+const size_t exit_codes_len = ARRAY_LEN(exit_codes);
 
-static bool has_option(const struct command *cmd, unsigned id)
+bool help_takes(const struct command *cmd, unsigned option_id)
 {
-    return (cmd->takes | OPT(HELP)) & OPTION_BIT(id);
+    return (cmd->takes | OPT(HELP)) & OPTION_BIT(option_id);
 }
 
 /* "-o, --out OUT" */
@@ -55,7 +52,7 @@ void help_command(const struct command *cmd)
     for (unsigned id = 0; id < OPT_IDS; id++) {
         const struct option_row *row = &option_rows[id];
         char left[48];
-        if (has_option(cmd, id)) {
+        if (help_takes(cmd, id)) {
             printf("  %s%-*s %s\n", row->letter ? "" : "    ",
                    row->letter ? COLUMN : COLUMN - 4, left_side(row, left), row->what);
         }
@@ -76,7 +73,7 @@ void help_overview(void)
         "Commands:\n");
     const struct command *cmd;
     for (unsigned i = 0; (cmd = command_at(i)); i++) {
-        printf("  %-8s %s\n", cmd->name, cmd->what);
+        printf("  %-10s %s\n", cmd->name, cmd->what);
     }
     printf(
         "\nMore: offpeak help COMMAND, offpeak --version\n"
@@ -95,7 +92,7 @@ static void command_section(const struct command *cmd)
            cmd->examples);
     for (unsigned id = 0; id < OPT_IDS; id++) {
         char left[48];
-        if (has_option(cmd, id)) {
+        if (help_takes(cmd, id)) {
             printf("| `%s` | %s |\n", left_side(&option_rows[id], left),
                    option_rows[id].what);
         }
@@ -122,7 +119,7 @@ void help_markdown(void)
         "\n## Exit codes\n\n"
         "They will not be renumbered. When several hold, the first of 1, 4, 5, 8, 6, 3.\n\n"
         "| code | meaning |\n|---|---|\n");
-    for (unsigned i = 0; i < ARRAY_LEN(exits); i++) {
-        printf("| %d | %s |\n", exits[i].code, exits[i].what);
+    for (unsigned i = 0; i < exit_codes_len; i++) {
+        printf("| %d | %s |\n", exit_codes[i].code, exit_codes[i].what);
     }
 }

@@ -213,9 +213,17 @@ static int unknown_command(const char *name, struct err *err)
     return -ERR_USAGE;
 }
 
-static int help(const char *name, struct err *err)
+static int help(const char *name, const char *of, struct err *err)
 {
     const struct command *cmd = name ? command_find(name) : NULL;
+    if (name && !strcmp(name, "--man")) {
+        cmd = of ? command_find(of) : NULL;
+        if (of && !cmd) {
+            return unknown_command(of, err);
+        }
+        help_man(cmd);
+        return finish_output(0, err);
+    }
     if (name && !strcmp(name, "--markdown")) {
         help_markdown();
         return finish_output(0, err);
@@ -244,7 +252,7 @@ static int dispatch(int argc, char **argv, struct cli *c, struct err *err)
         return finish_output(0, err);
     }
     if (is_one_of(name, "--help", "-h") || !strcmp(name, "help")) {
-        return help(argc > 2 ? argv[2] : NULL, err);
+        return help(argc > 2 ? argv[2] : NULL, argc > 3 ? argv[3] : NULL, err);
     }
     const struct command *cmd = command_find(name);
     if (!cmd) {
@@ -256,7 +264,7 @@ static int dispatch(int argc, char **argv, struct cli *c, struct err *err)
         return rc;
     }
     if (options.help) {
-        return help(name, err);
+        return help(name, NULL, err);
     }
     c->opt = &options;
     return run_command(cmd, c, err);
