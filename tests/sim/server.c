@@ -4,16 +4,24 @@
 #include "tests/sim/delay.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <microhttpd.h>
 #include <stdlib.h>
 #include <string.h>
 
+/* libmicrohttpd (0.9.75, MHD_epoll) takes EPOLL_EVENTS events at a time. When there were exactly
+ * so many it asks for more before it serves those, and waits for them until a connection times
+ * out: IDLE_S. So no thread watches so many descriptors: its connections, the one for new ones
+ * and the one that wakes it. */
 enum {
-    CONNECTIONS_MAX = 1024,
-    THREADS = 2,
+    EPOLL_EVENTS = 128,
+    THREADS = 9,
+    CONNECTIONS_MAX = THREADS * 120,
     IDLE_S = 120,
     CONNECTION_BYTES = 1 << 16,
 };
+
+static_assert(CONNECTIONS_MAX / THREADS + 2 < EPOLL_EVENTS, "too many for one round");
 
 struct server {
     struct sim *sim;

@@ -1061,6 +1061,25 @@ class Program(Base):
         self.assertEqual(statuses, [200] * 200)
         self.assertEqual(sim.invoice()["requests"], 200)
 
+    def test_however_many_requests_come_at_the_same_moment_none_waits(self):
+        """A stopped simulator finds `n` requests at once when it goes on, for each n."""
+        sim = self.sim()
+        request = b"GET /none HTTP/1.1\r\nHost: sim\r\n\r\n"
+        clients = [socket.create_connection(("127.0.0.1", sim.port)) for _ in range(256)]
+        for client in clients:
+            self.addCleanup(client.close)
+            client.settimeout(5)
+        for n in range(128, len(clients) + 1):
+            sim.process.send_signal(signal.SIGSTOP)
+            for client in clients[:n]:
+                client.sendall(request)
+            sim.process.send_signal(signal.SIGCONT)
+            for client in clients[:n]:
+                try:
+                    self.assertIn(b" 404 ", client.recv(4096))
+                except TimeoutError:
+                    self.fail(f"one of {n} requests got no reply")
+
 
 if __name__ == "__main__":
     unittest.main()
