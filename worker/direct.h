@@ -56,7 +56,7 @@ struct direct_call {
     struct call *call;
     uint64_t at; /* its leader's offset in `ready` */
     enum direct_state state;
-    unsigned server;
+    unsigned server, track;
     unsigned refusals;  /* in a row */
     int64_t refused_ms; /* loop time of the first of them */
     int64_t due_ms;
@@ -76,12 +76,19 @@ struct direct_queue { /* first in, first out */
     uint32_t n;
 };
 
+/* Of a server (worker/pool.h). Its calls begin alike, so the next leaves when one of them comes
+ * back: a server that keeps what each of its slots read last has it there. */
+struct direct_track {
+    struct direct_queue ready;
+    uint32_t writing, under_way;
+};
+
 struct direct_server {
     const char *base_url;
     struct pace pace;
     struct health health;
-    struct direct_queue ready;
-    uint32_t writing, under_way;
+    struct direct_track tracks[POOL_TRACKS];
+    uint32_t ready, writing, under_way; /* of all tracks */
     bool out;     /* it is down, and what waited for it waits for any */
     bool probing; /* it is being asked how it is */
 };
@@ -103,6 +110,7 @@ struct lane_direct {
     struct queue_cursor *cursor;
     struct loop_timer *timer;
     struct direct_server *servers;
+    unsigned tracks_n; /* of each server; 1 to POOL_TRACKS */
     struct direct_slice *slices;
     struct direct_queue again; /* READY at any server, before all others */
     struct direct_queue due, lost;
@@ -134,6 +142,9 @@ uint64_t direct_random(struct lane_direct *l);
 void direct_queue_init(struct direct_queue *q);
 void direct_queue_add(struct direct_queue *q, struct direct_call *d);
 struct direct_call *direct_queue_pop(struct direct_queue *q);
+void direct_ready_add(struct direct_server *s, struct direct_call *d);
+/* Of the track with the fewest calls under way that has one; or NULL. */
+struct direct_call *direct_ready_pop(struct direct_server *s);
 /* Nothing more of it; may close its slice. */
 void direct_end(struct lane_direct *l, struct direct_call *d);
 
@@ -144,7 +155,7 @@ bool direct_is_up(const struct lane_direct *l, const struct direct_server *s);
 struct direct_slice *direct_slice_new(struct lane_direct *l, uint32_t try_n);
 /* A slice holds at most DIRECT_SLICE_MAX. */
 void direct_slice_add(struct lane_direct *l, struct direct_slice *s, struct call *c,
-                      unsigned server);
+                      unsigned server, unsigned track);
 void direct_slice_free(struct direct_slice *s);
 int direct_begin(struct lane_direct *l, struct queue_tx **ret);
 /* Commits tx with the rows of `s`, and deletes those of closed slices; once that is

@@ -221,7 +221,7 @@ static int book(struct lane_direct *l, struct direct_entry *e, bool last)
         if (c && c->try_n < c->tries) {
             rc = settle_put_doubt(l->conf.settle, tx, c, DOUBT_WHY, account_of(l, e));
             c->try_n++;
-            direct_slice_add(l, s, c, i % l->conf.servers_n);
+            direct_slice_add(l, s, c, i % l->conf.servers_n, 0);
             e->found[i].call = NULL;
         }
     }
@@ -254,7 +254,7 @@ static int end_last(struct lane_direct *l, struct direct_entry *e)
     memcpy(s->id, e->row.id, sizeof(s->id));
     for (uint32_t i = 0; i < e->n; i++) {
         if (e->found[i].call) {
-            direct_slice_add(l, s, e->found[i].call, 0);
+            direct_slice_add(l, s, e->found[i].call, 0, 0);
             l->servers[0].writing--;
             s->calls[s->n - 1].state = DIRECT_SETTLING;
         }

@@ -15,6 +15,13 @@ struct direct_flight {
     unsigned server;
 };
 
+static void count_under_way(struct lane_direct *l, const struct direct_call *d, int by)
+{
+    struct direct_server *s = &l->servers[d->server];
+    s->under_way += (uint32_t)by;
+    s->tracks[d->track].under_way += (uint32_t)by;
+}
+
 static struct lane_direct *land(struct direct_flight *f)
 {
     struct lane_direct *l = f->lane;
@@ -23,7 +30,9 @@ static struct lane_direct *land(struct direct_flight *f)
         if (f->next) {
             f->next->prev = f->prev;
         }
-        l->servers[f->server].under_way -= f->call != NULL;
+        if (f->call) {
+            count_under_way(l, f->call, -1);
+        }
     }
     free(f);
     return l;
@@ -52,7 +61,9 @@ static struct direct_flight *take_off(struct lane_direct *l, struct direct_call 
             f->next->prev = f;
         }
         l->flights = f;
-        l->servers[server].under_way += d != NULL;
+        if (d) {
+            count_under_way(l, d, 1);
+        }
     }
     return f;
 }
@@ -71,7 +82,7 @@ void direct_give_up(struct lane_direct *l, unsigned server)
         struct direct_call *d = f->call;
         if (d && f->server == server) {
             f->call = NULL;
-            l->servers[server].under_way--;
+            count_under_way(l, d, -1);
             (void)health_lost(&l->servers[server].health, loop_now_ms(l->conf.loop),
                               false);
             direct_lost(l, d, "its server fell silent");
@@ -188,7 +199,7 @@ static bool end_cancelled(struct lane_direct *l, struct direct_call *d)
 static int64_t may_leave(struct lane_direct *l, struct direct_server *s, int64_t now_ms)
 {
     if (l->failed || !settle_room(l->conf.settle) || !direct_is_up(l, s) ||
-        (l->again.n == 0 && s->ready.n == 0)) {
+        (l->again.n == 0 && s->ready == 0)) {
         return INT64_MAX;
     }
     if (l->stop[0] && now_ms < l->stop_until_ms) {
@@ -207,7 +218,8 @@ int64_t direct_send(struct lane_direct *l)
         struct direct_server *s = &l->servers[i];
         int64_t when_ms;
         while ((when_ms = may_leave(l, s, now_ms)) == 0) {
-            struct direct_call *d = direct_queue_pop(l->again.n ? &l->again : &s->ready);
+            struct direct_call *d = l->again.n ? direct_queue_pop(&l->again)
+                                               : direct_ready_pop(s);
             d->server = i;
             if (end_cancelled(l, d)) {
                 continue;

@@ -36,15 +36,17 @@ struct direct_slice *direct_slice_new(struct lane_direct *l, uint32_t try_n)
 }
 
 void direct_slice_add(struct lane_direct *l, struct direct_slice *s, struct call *c,
-                      unsigned server)
+                      unsigned server, unsigned track)
 {
     assert(s->n < DIRECT_SLICE_MAX);
     struct direct_call *d = &s->calls[s->n++];
-    *d = (struct direct_call){.slice = s, .call = c, .at = c->jobs->at, .server = server};
+    *d = (struct direct_call){
+        .slice = s, .call = c, .at = c->jobs->at, .server = server, .track = track};
     s->open++;
     c->state = CALL_DIRECT;
     c->direct = d;
     l->servers[server].writing++;
+    l->servers[server].tracks[track].writing++;
 }
 
 void direct_slice_free(struct direct_slice *s)
@@ -128,7 +130,12 @@ static void on_commit(void *ctx, uint64_t commit, const struct err *err)
         struct direct_server *server = &l->servers[d->server];
         d->state = DIRECT_READY;
         server->writing--;
-        direct_queue_add(s->try_n > 1 || server->out ? &l->again : &server->ready, d);
+        server->tracks[d->track].writing--;
+        if (s->try_n > 1 || server->out) {
+            direct_queue_add(&l->again, d);
+        } else {
+            direct_ready_add(server, d);
+        }
     }
     direct_kick(l);
 }
@@ -179,14 +186,14 @@ void direct_write(struct lane_direct *l, struct direct_slice *s, struct queue_tx
 
 /* ---- what free slots will want next ---- */
 
-/* So many as will leave while a commit is on its way, and no more: what is ready when the process
- * dies counts as in doubt although it never left. */
+/* So many as will leave while a commit is on its way, and one for each track, and no more: what
+ * is ready when the process dies counts as in doubt although it never left. */
 static uint32_t ahead_of(const struct lane_direct *l, const struct direct_server *s)
 {
     int64_t ahead = pace_ahead(&s->pace), slots = s->pace.slots;
     int64_t usual_ms = MAX_OF(s->health.usual_ms, INT64_C(1));
     if (s->health.usual_ms > AHEAD_MS) {
-        ahead = MIN_OF(ahead, slots * AHEAD_MS / usual_ms + 1);
+        ahead = MIN_OF(ahead, slots * AHEAD_MS / usual_ms + l->tracks_n);
     } else if (ahead == slots) {
         ahead = MIN_OF(ahead + slots * l->commit_ms / usual_ms, AHEAD_MOST * slots);
     }
@@ -195,15 +202,43 @@ static uint32_t ahead_of(const struct lane_direct *l, const struct direct_server
 
 static uint32_t stock_of(const struct direct_server *s)
 {
-    return s->ready.n + s->writing;
+    return s->ready + s->writing;
+}
+
+static uint32_t stock_on(const struct direct_track *t)
+{
+    return t->ready.n + t->writing;
+}
+
+/* The one with the fewest calls here and there. */
+static unsigned idlest_track(const struct lane_direct *l, const struct direct_server *s)
+{
+    unsigned least = 0;
+    for (unsigned i = 1; i < l->tracks_n; i++) {
+        const struct direct_track *a = &s->tracks[i], *b = &s->tracks[least];
+        if (stock_on(a) + a->under_way < stock_on(b) + b->under_way) {
+            least = i;
+        }
+    }
+    return least;
+}
+
+/* Half of what it may have is gone, or a track has nothing to follow what is under way. */
+static bool wants_more(const struct lane_direct *l, const struct direct_server *s)
+{
+    bool wants = stock_of(s) * 2 <= ahead_of(l, s);
+    for (unsigned i = 0; !wants && l->tracks_n > 1 && i < l->tracks_n; i++) {
+        wants = stock_on(&s->tracks[i]) == 0;
+    }
+    return wants;
 }
 
 /* Calls of cancelled runs end here, as far as settle has room. */
-static struct call *next_call(struct lane_direct *l, unsigned server)
+static struct call *next_call(struct lane_direct *l, unsigned server, unsigned track)
 {
     struct call *c = NULL;
     while (settle_room(l->conf.settle) && !l->failed &&
-           (c = pool_next(l->pool, server)) && c->cancelled) {
+           (c = pool_next(l->pool, server, track)) && c->cancelled) {
         l->failed = settle_cancelled(l->conf.settle, c) < 0; /* settle has told why */
         c = NULL;
     }
@@ -215,12 +250,14 @@ static bool pull_round(struct lane_direct *l, const bool *wants, struct direct_s
 {
     bool more = false;
     for (unsigned i = 0; i < l->conf.servers_n && s->n < DIRECT_SLICE_MAX; i++) {
+        const struct direct_server *server = &l->servers[i];
+        unsigned track = idlest_track(l, server);
         struct call *c = NULL;
-        if (wants[i] && stock_of(&l->servers[i]) < ahead_of(l, &l->servers[i])) {
-            c = next_call(l, i);
+        if (wants[i] && stock_of(server) < ahead_of(l, server)) {
+            c = next_call(l, i, track);
         }
         if (c) {
-            direct_slice_add(l, s, c, i);
+            direct_slice_add(l, s, c, i, track);
             more = true;
         }
     }
@@ -233,7 +270,7 @@ void direct_journal(struct lane_direct *l)
     struct queue_tx *tx;
     for (unsigned i = 0; i < l->conf.servers_n; i++) {
         const struct direct_server *s = &l->servers[i];
-        wants[i] = direct_is_up(l, s) && stock_of(s) * 2 <= ahead_of(l, s);
+        wants[i] = direct_is_up(l, s) && wants_more(l, s);
         any = any || wants[i];
     }
     while (any && !l->stop[0] && !l->failed && l->again.n == 0 &&
@@ -267,7 +304,7 @@ static int book_some(struct lane_direct *l, struct direct_slice *s, struct queue
             return -1;
         }
         c->try_n++;
-        direct_slice_add(l, s, c, d->server);
+        direct_slice_add(l, s, c, d->server, d->track);
         direct_end(l, d);
     }
     return 0;

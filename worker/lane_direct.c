@@ -34,6 +34,25 @@ struct direct_call *direct_queue_pop(struct direct_queue *q)
     return d;
 }
 
+void direct_ready_add(struct direct_server *s, struct direct_call *d)
+{
+    direct_queue_add(&s->tracks[d->track].ready, d);
+    s->ready++;
+}
+
+struct direct_call *direct_ready_pop(struct direct_server *s)
+{
+    struct direct_track *least = NULL;
+    for (unsigned i = 0; i < POOL_TRACKS; i++) {
+        struct direct_track *t = &s->tracks[i];
+        if (t->ready.n > 0 && (!least || t->under_way < least->under_way)) {
+            least = t;
+        }
+    }
+    s->ready -= least != NULL;
+    return least ? direct_queue_pop(&least->ready) : NULL;
+}
+
 /* ---- life ---- */
 
 static int make_servers(struct lane_direct *l)
@@ -46,8 +65,11 @@ static int make_servers(struct lane_direct *l)
         s->base_url = l->conf.servers[i];
         pace_init(&s->pace, d->adapts ? PACE_FIRST : most, most,
                   loop_now_ms(l->conf.loop));
-        direct_queue_init(&s->ready);
+        for (unsigned t = 0; t < POOL_TRACKS; t++) {
+            direct_queue_init(&s->tracks[t].ready);
+        }
     }
+    l->tracks_n = d->moves ? (unsigned)MIN_OF(d->concurrency, POOL_TRACKS) : 1;
     l->conf.servers = NULL; /* the list was the caller's; its texts stay */
     return l->servers ? 0 : -1;
 }
@@ -278,7 +300,7 @@ void lane_direct_status(const struct lane_direct *l, struct direct_status *ret)
         .account_stop_code = l->stop_code,
     };
     for (unsigned i = 0; i < l->conf.servers_n; i++) {
-        ret->ready += l->servers[i].ready.n;
+        ret->ready += l->servers[i].ready;
         ret->under_way += l->servers[i].under_way;
     }
 }

@@ -7,7 +7,8 @@
 
 struct server {
     bool up;
-    struct part_list parts; /* the first is the one it works on */
+    struct part_list parts;
+    struct part *tracks[POOL_TRACKS]; /* what each works on, of the parts; or NULL */
     uint64_t weight;
     uint32_t calls; /* waiting, in all its parts */
 };
@@ -94,6 +95,12 @@ static void give(struct server *s, struct part *g)
 
 static void take_away(struct server *s, struct part *g)
 {
+    for (unsigned i = 0; g->tracks > 0 && i < POOL_TRACKS; i++) {
+        if (s->tracks[i] == g) {
+            s->tracks[i] = NULL;
+            g->tracks--;
+        }
+    }
     part_unlink(g);
     s->weight -= g->weight;
     s->calls -= part_waiting(g);
@@ -183,9 +190,40 @@ static struct server *most_loaded(struct pool *p)
     return most;
 }
 
-static struct part *move_group(struct pool *p, struct server *from, unsigned to)
+static struct part *heaviest_of(const struct server *s)
 {
-    struct part *g = from->parts.last;
+    struct part *most = s->parts.first;
+    for (unsigned i = 0; i < POOL_TRACKS; i++) {
+        struct part *g = s->tracks[i];
+        if (g && g->weight > most->weight) {
+            most = g;
+        }
+    }
+    return most;
+}
+
+/* One that no track works on; at most POOL_TRACKS are passed over. */
+static struct part *last_unbegun(const struct server *s)
+{
+    struct part *g = s->parts.last;
+    while (g && g->tracks > 0) {
+        g = g->prev;
+    }
+    return g;
+}
+
+static struct part *first_unbegun(const struct server *s)
+{
+    struct part *g = s->parts.first;
+    while (g && g->tracks > 0) {
+        g = g->next;
+    }
+    return g;
+}
+
+static struct part *move_group(struct pool *p, struct server *from, struct part *g,
+                               unsigned to)
+{
     take_away(from, g);
     give(&p->servers[to], g);
     if (g == g->root->open) {
@@ -195,15 +233,15 @@ static struct part *move_group(struct pool *p, struct server *from, unsigned to)
     return g;
 }
 
-static struct part *cut_group(struct pool *p, struct server *from, unsigned to)
+static struct part *cut_group(struct pool *p, struct server *from, struct part *g,
+                              unsigned to)
 {
-    struct part *g = from->parts.first, *far;
     if (part_waiting(g) < 2 * p->conf.slots || part_waiting(g) < 2) {
         return NULL;
     }
     uint64_t weight = g->weight;
     uint32_t calls = part_waiting(g);
-    far = part_cut(g);
+    struct part *far = part_cut(g);
     if (far) {
         from->weight -= weight - g->weight;
         from->calls -= calls - part_waiting(g);
@@ -216,20 +254,52 @@ static struct part *cut_group(struct pool *p, struct server *from, unsigned to)
 static struct part *steal(struct pool *p, unsigned server)
 {
     struct server *from = most_loaded(p);
+    struct part *g = from ? last_unbegun(from) : NULL;
     if (!from) {
         return NULL;
     }
-    return from->parts.first != from->parts.last ? move_group(p, from, server)
-                                                 : cut_group(p, from, server);
+    if (!g) {
+        g = heaviest_of(from);
+        if (g->weight > from->weight - g->weight) {
+            return cut_group(p, from, g, server);
+        }
+    }
+    return move_group(p, from, g, server);
 }
 
-struct call *pool_next(struct pool *p, unsigned server)
+/* What that track works on from now on, or NULL. */
+static struct part *choose(struct pool *p, unsigned server, struct part *now)
 {
     struct server *s = &p->servers[server];
-    struct part *g = s->up ? s->parts.first : NULL;
-    if (s->up && !g && !(g = adopt(p, server))) {
-        g = steal(p, server);
+    struct part *g = now;
+    if (!g || g->tracks > 1) {
+        g = first_unbegun(s);
+        g = g ? g : adopt(p, server);
+        g = g ? g : now;
     }
+    if (!g) {
+        g = s->parts.first ? heaviest_of(s) : steal(p, server);
+    }
+    return g;
+}
+
+static void work_on(struct part **track, struct part *g)
+{
+    if (*track) {
+        (*track)->tracks--;
+    }
+    *track = g;
+    if (g) {
+        g->tracks++;
+    }
+}
+
+struct call *pool_next(struct pool *p, unsigned server, unsigned track)
+{
+    struct server *s = &p->servers[server];
+    struct part **at = &s->tracks[track];
+    work_on(at, s->up ? choose(p, server, *at) : NULL);
+    struct part *g = *at;
     if (!g) {
         return NULL;
     }
@@ -240,6 +310,7 @@ struct call *pool_next(struct pool *p, unsigned server)
     p->counts.taken++;
     p->counts.at_home += g->root->home == (int)server;
     if (part_waiting(g) == 0) {
+        take_away(s, g);
         part_free(g);
     }
     return c;

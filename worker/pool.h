@@ -3,14 +3,20 @@
  *
  * A server that has read a prompt's beginning keeps it for a while, so calls with one beginning
  * should meet at one server, one after the other. Calls that share a prefix root are a group. A
- * server with room asks pool_next, and gets, in this order:
+ * server works on several side by side, one on each of its tracks, so that no two calls have to
+ * read the same beginning at the same moment. A track with room asks pool_next, and gets, in
+ * this order:
  *
  *   1. the rest of the group it works on, in the order of the prefix chain;
- *   2. the heaviest group that nobody has yet: it becomes that server's for good, and calls of
+ *   2. the next group of its server that no track works on;
+ *   3. the heaviest group that nobody has yet: it becomes that server's for good, and calls of
  *      it that come later follow;
- *   3. a whole group from the far end of the most loaded server, if that one has more waiting
- *      than it can begin at once;
- *   4. the far half of the only group that is left there, cut where the two halves share least.
+ *   4. a share in the group of another track, the one with most calls; it changes over to 2 or 3
+ *      as soon as there is one;
+ *   5. a whole group of the most loaded server, if that one has more waiting than it can begin
+ *      at once: the last it would begin, else the heaviest;
+ *   6. the far half of that one if it is most of what is left there, cut where the two halves
+ *      share least.
  *
  * So groups balance by themselves, whatever the servers' speeds (heaviest first: Graham, "Bounds
  * on multiprocessing timing anomalies"), and a prefix is read twice only where a server would be
@@ -26,6 +32,7 @@
 #include "worker/call.h"
 
 #define POOL_SERVERS_MAX 64
+#define POOL_TRACKS      8
 #define POOL_ROOTS_MAX   65536
 
 struct pool;
@@ -46,8 +53,9 @@ struct pool_counts {
 int pool_create(struct pool **ret, const struct pool_conf *conf, struct err *err);
 /* A call that waits: a new one, or one that comes back. */
 int pool_add(struct pool *p, struct call *c, struct err *err);
-/* The next call for that server, the caller's from here on; NULL: none for it now. */
-struct call *pool_next(struct pool *p, unsigned server);
+/* The next call for that track of that server, the caller's from here on; NULL: the server has
+ * none on any track, and gets none from others now. */
+struct call *pool_next(struct pool *p, unsigned server, unsigned track);
 void pool_set_up(struct pool *p, unsigned server, bool up);
 uint32_t pool_waiting(const struct pool *p);
 void pool_counts(const struct pool *p, struct pool_counts *ret);

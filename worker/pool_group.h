@@ -32,6 +32,7 @@ struct part {
     struct root *root;
     struct call **calls;          /* calls[head..n) wait ... */
     uint32_t head, n, cap, order; /* ... of them calls[head..order) in order */
+    uint32_t tracks;              /* of its server, that work on it */
     uint64_t weight;              /* of what waits */
 };
 

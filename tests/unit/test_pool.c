@@ -65,8 +65,18 @@ static void add(struct world *w, const char *chain, int n)
 /* The root letter of the next call for that server, or '-'. */
 static char next(struct world *w, unsigned server)
 {
-    struct call *c = pool_next(w->pool, server);
+    struct call *c = pool_next(w->pool, server, 0);
     return c ? (char)c->chain[0] : '-';
+}
+
+/* The same on one of several tracks. */
+static void assert_track(struct world *w, unsigned server, unsigned track,
+                         const char *roots)
+{
+    for (const char *r = roots; *r; r++) {
+        struct call *c = pool_next(w->pool, server, track);
+        assert_int_equal(c ? (char)c->chain[0] : '-', *r);
+    }
 }
 
 static void assert_next(struct world *w, unsigned server, const char *roots)
@@ -131,10 +141,10 @@ static void test_within_a_group_calls_come_in_the_order_of_their_prefixes(void *
     xs[1] = add_bytes(w, "ac", 1);
     xs[2] = add_bytes(w, "ab", 1);
     xs[3] = add_bytes(w, "ac", 1);
-    assert_ptr_equal(pool_next(w->pool, 0), xs[0]);
-    assert_ptr_equal(pool_next(w->pool, 0), xs[2]);
-    assert_ptr_equal(pool_next(w->pool, 0), xs[1]);
-    assert_ptr_equal(pool_next(w->pool, 0), xs[3]);
+    assert_ptr_equal(pool_next(w->pool, 0, 0), xs[0]);
+    assert_ptr_equal(pool_next(w->pool, 0, 0), xs[2]);
+    assert_ptr_equal(pool_next(w->pool, 0, 0), xs[1]);
+    assert_ptr_equal(pool_next(w->pool, 0, 0), xs[3]);
 }
 
 static void test_calls_that_come_later_follow_their_group(void **state)
@@ -202,12 +212,12 @@ static void test_a_group_is_cut_where_its_halves_share_least(void **state)
     add(w, "ay", 7);
     assert_next(w, 0, "a");
     for (int i = 0; i < 7; i++) {
-        struct call *c = pool_next(w->pool, 1);
+        struct call *c = pool_next(w->pool, 1, 0);
         assert_non_null(c);
         assert_int_equal(c->chain[1], 'y');
     }
     for (int i = 0; i < 8; i++) {
-        struct call *c = pool_next(w->pool, 0);
+        struct call *c = pool_next(w->pool, 0, 0);
         assert_non_null(c);
         assert_int_equal(c->chain[1], 'x');
     }
@@ -256,7 +266,7 @@ static void test_a_call_that_comes_back_goes_again(void **state)
     struct world *w = *state;
     given_pool(w, 2, 4);
     add(w, "a", 2);
-    struct call *c = pool_next(w->pool, 0);
+    struct call *c = pool_next(w->pool, 0, 0);
     assert_int_equal(pool_add(w->pool, c, NULL), 0);
     assert_int_equal(pool_waiting(w->pool), 2);
     assert_next(w, 0, "aa-");
@@ -272,7 +282,96 @@ static void test_one_path_is_not_another(void **state)
     struct call *c = call_new(w->calls, &r, w->next++);
     assert_int_equal(pool_add(w->pool, c, NULL), 0);
     assert_next(w, 0, "a");
-    assert_ptr_equal(pool_next(w->pool, 1), c);
+    assert_ptr_equal(pool_next(w->pool, 1, 0), c);
+}
+
+static void test_tracks_of_a_server_work_on_a_group_each(void **state)
+{
+    struct world *w = *state;
+    given_pool(w, 2, 4);
+    add(w, "a", 3);
+    add(w, "b", 3);
+    assert_track(w, 0, 0, "a");
+    assert_track(w, 0, 1, "b");
+    assert_track(w, 0, 0, "a");
+    assert_track(w, 0, 1, "b");
+    assert_track(w, 0, 0, "a");
+    assert_track(w, 0, 1, "b-");
+}
+
+static void test_a_track_without_a_group_shares_one_until_there_is_another(void **state)
+{
+    struct world *w = *state;
+    given_pool(w, 2, 4);
+    add(w, "a", 4);
+    assert_track(w, 0, 0, "a");
+    assert_track(w, 0, 1, "a");
+    add(w, "b", 2);
+    assert_track(w, 0, 1, "b");
+    assert_track(w, 0, 0, "a");
+    assert_track(w, 0, 1, "ba-");
+}
+
+static void test_a_shared_group_is_the_one_with_most_left(void **state)
+{
+    struct world *w = *state;
+    given_pool(w, 1, 4);
+    add(w, "a", 2);
+    add(w, "b", 9);
+    assert_track(w, 0, 0, "b");
+    assert_track(w, 0, 1, "a");
+    assert_track(w, 0, 2, "b");
+    assert_track(w, 0, 1, "ab");
+}
+
+static void test_groups_not_yet_begun_are_moved_before_others(void **state)
+{
+    struct world *w = *state;
+    struct pool_counts n;
+    given_pool(w, 2, 2);
+    add(w, "a", 1);
+    add(w, "b", 1);
+    add(w, "c", 1);
+    assert_track(w, 0, 0, "abc"); /* all are at home at server 0 */
+    add(w, "a", 2);
+    add(w, "b", 2);
+    add(w, "c", 2);
+    assert_track(w, 0, 0, "a");
+    assert_track(w, 0, 1, "b");
+    assert_track(w, 1, 0, "cc");
+    pool_counts(w->pool, &n);
+    assert_int_equal(n.moved, 1);
+}
+
+static void test_of_groups_under_way_the_heaviest_is_moved_whole_or_cut(void **state)
+{
+    struct world *w = *state;
+    struct pool_counts n;
+    given_pool(w, 3, 2);
+    add(w, "a", 9);
+    add(w, "b", 4);
+    assert_track(w, 0, 0, "a");
+    assert_track(w, 0, 1, "b");
+    assert_track(w, 1, 0, "aaaa"); /* 8 to 3: cut */
+    assert_track(w, 0, 0, "a");    /* 3 to 3 */
+    assert_track(w, 2, 0, "aaa");  /* moved */
+    pool_counts(w->pool, &n);
+    assert_int_equal(n.cut, 1);
+    assert_int_equal(n.moved, 1);
+    assert_track(w, 0, 0, "bbb-");
+}
+
+static void test_tracks_of_a_server_that_is_down_have_nothing(void **state)
+{
+    struct world *w = *state;
+    given_pool(w, 2, 4);
+    add(w, "a", 4);
+    assert_track(w, 0, 0, "a");
+    assert_track(w, 0, 3, "a");
+    pool_set_up(w->pool, 0, false);
+    assert_track(w, 0, 0, "-");
+    assert_track(w, 0, 3, "-");
+    assert_track(w, 1, 2, "aa-");
 }
 
 /* Many groups of all sizes on servers of different speed: each call comes once, groups stay
@@ -294,7 +393,8 @@ static void test_a_long_night_gives_every_call_once_and_keeps_groups_together(
     uint64_t *seen = calloc(w->next, sizeof(*seen));
     for (unsigned turn = 0; pool_waiting(w->pool) > 0; turn++) {
         for (unsigned s = 0; s < SERVERS; s++) {
-            struct call *c = turn % (1 + s % 3) == 0 ? pool_next(w->pool, s) : NULL;
+            unsigned pace = 1 + s % 3, track = turn / pace % POOL_TRACKS;
+            struct call *c = turn % pace == 0 ? pool_next(w->pool, s, track) : NULL;
             if (c) {
                 assert_int_equal(seen[c->jobs->at]++, 0);
             }
@@ -317,7 +417,7 @@ static void test_more_groups_than_are_remembered_are_served_all_the_same(void **
         memcpy(r.key.b, &i, sizeof(i));
         assert_int_equal(pool_add(w->pool, call_new(w->calls, &r, i), NULL), 0);
     }
-    while (pool_next(w->pool, got % 2)) {
+    while (pool_next(w->pool, got % 2, 0)) {
         got++;
     }
     assert_int_equal(got, n);
@@ -325,7 +425,7 @@ static void test_more_groups_than_are_remembered_are_served_all_the_same(void **
         struct release r = {.path = "/p", .model = "m", .chain_len = 1};
         r.chain[0].hash = UINT64_C(0x9e3779b97f4a7c15) * (n + i + 1);
         assert_int_equal(pool_add(w->pool, call_new(w->calls, &r, n + i), NULL), 0);
-        assert_non_null(pool_next(w->pool, 0));
+        assert_non_null(pool_next(w->pool, 0, 0));
     }
 }
 
@@ -348,6 +448,12 @@ int main(void)
         TEST(test_when_all_servers_are_down_calls_wait),
         TEST(test_a_call_that_comes_back_goes_again),
         TEST(test_one_path_is_not_another),
+        TEST(test_tracks_of_a_server_work_on_a_group_each),
+        TEST(test_a_track_without_a_group_shares_one_until_there_is_another),
+        TEST(test_a_shared_group_is_the_one_with_most_left),
+        TEST(test_groups_not_yet_begun_are_moved_before_others),
+        TEST(test_of_groups_under_way_the_heaviest_is_moved_whole_or_cut),
+        TEST(test_tracks_of_a_server_that_is_down_have_nothing),
         TEST(test_a_long_night_gives_every_call_once_and_keeps_groups_together),
         TEST(test_more_groups_than_are_remembered_are_served_all_the_same),
     };
