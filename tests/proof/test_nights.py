@@ -191,21 +191,23 @@ def expiry(place):
             print(ended.err[-2000:])
             return
         time.sleep(TTL_S + 0.5)
-        if number in (3, 10):
+        if number in (1, 3, 10):
             seen[number], spend_bytes[number] = census(place), len(str(place.cat("spend")))
             print(f"night {number}: {seen[number][1]} bytes, " + ", ".join(
                 f"{k} {v}" for k, v in seen[number][0].items() if v))
     lib.equal("calls in ten nights", sim.invoice()["requests"], 10 * len(file.groups))
-    (third, bytes3), (tenth, bytes10) = seen[3], seen[10]
+    (_, bytes1), (third, bytes3), (tenth, bytes10) = seen[1], seen[3], seen[10]
     lib.equal("spend records after ten nights", tenth["spend"], 10 * len(file.bodies))
     for name in TOPICS + TABLES:
         if name != "spend":
             lib.that(f"{name} does not grow from night 3 to night 10",
                      tenth[name] <= third[name], f"{third[name]}, then {tenth[name]}")
     grown, allowed = bytes10 - bytes3, spend_bytes[10] - spend_bytes[3]
-    lib.that("the data folder grows by no more than its spend records",
-             grown <= 1.5 * allowed + (1 << 20),
-             f"{grown} bytes, spend records {allowed} as text")
+    # How much of a night is in the store at a time varies, and what was freed stays in the file:
+    # one night's work is room to breathe, seven would be a leak.
+    lib.that("the data folder grows by its spend records and less than one night's work",
+             grown <= 1.5 * allowed + bytes1,
+             f"{grown} bytes, spend records {allowed} as text, one night {bytes1}")
 
 
 def more(parser):
