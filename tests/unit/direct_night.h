@@ -146,14 +146,21 @@ static inline void crash_and_go_on(struct direct_night *d)
 
 /* ---- given, when, then ---- */
 
-static inline void give(struct direct_night *d, const char *question)
+static inline void give_of_group(struct direct_night *d, uint64_t group,
+                                 const char *question)
 {
     struct err err;
-    struct asked a = {.question = question, .lane = d->lane, .tries = d->tries};
+    struct asked a = {
+        .question = question, .lane = d->lane, .tries = d->tries, .group = group};
     snprintf(d->questions[d->jobs], sizeof(d->questions[0]), "%s", question);
     d->at[d->jobs] = release_job(d->n, &a);
     struct call *c = call_for(d->n, d->at[d->jobs++]);
     assert_int_equal(lane_direct_add(d->n->direct, c, &err), 0);
+}
+
+static inline void give(struct direct_night *d, const char *question)
+{
+    give_of_group(d, 0, question);
 }
 
 static inline void given_jobs(struct direct_night *d, uint32_t n)

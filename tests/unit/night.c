@@ -197,7 +197,8 @@ static void describe(struct night *n, const struct asked *a, struct release *r)
     r->attempt = 1;
     r->line = 1;
     r->key = hash_of(span_str(a->question ? a->question : ""));
-    r->chain[0] = (struct prompt_link){.hash = hash_u64(r->key), .bytes = 100};
+    r->chain[0] = (struct prompt_link){.hash = a->group ? a->group : hash_u64(r->key),
+                                       .bytes = 100};
     r->chain_len = 1;
     r->lane = a->lane;
     r->tries = a->tries ? a->tries : 1;

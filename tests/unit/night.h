@@ -62,6 +62,7 @@ struct asked {
     size_t line_bytes; /* 0: as short as it is */
     enum lane lane;
     uint32_t tries; /* 0: one; each is reserved with 0.001 */
+    uint64_t group; /* of calls that begin alike; 0: like no other */
 };
 /* Its offset in `ready`. */
 uint64_t release_job(struct night *n, const struct asked *a);

@@ -253,6 +253,39 @@ static void given_three_servers(struct direct_night *d)
     crash_and_go_on(d);
 }
 
+/* Calls of another group that were executed before the last one of `group`. */
+static unsigned others_before_the_end_of(const struct phone *p, char group)
+{
+    unsigned others = 0, at_the_end = 0;
+    for (unsigned i = 0; i < p->executed; i++) {
+        others += p->log[i][0] != group;
+        at_the_end = p->log[i][0] == group ? others : at_the_end;
+    }
+    return at_the_end;
+}
+
+static void a_call_that_comes_back_is_followed_by_one_of_its_group(void **state)
+{
+    struct direct_night *d = *state;
+    char question[24];
+    given_three_servers(d);
+    crash(d);
+    d->servers = 1;
+    start_well(d);
+    d->phone.latency_ms = 2000;
+    phone_rule(&d->phone,
+               (struct phone_rule){.question = "b", .latency_ms = 200, .times = -1});
+    for (unsigned i = 0; i < 80; i++) {
+        snprintf(question, sizeof(question), "%c-%u", "abcd"[i % 4], i);
+        give_of_group(d, 1 + i % 4, question);
+    }
+    pass(d, 5 * MINUTE);
+    assert_over(d);
+    assert_all_answered(d);
+    /* 20 quick calls in a row take as long as two of each other group. */
+    assert_in_range(others_before_the_end_of(&d->phone, 'b'), 3, 9);
+}
+
 static void a_server_that_refuses_is_left_until_it_is_back(void **state)
 {
     struct direct_night *d = *state;
@@ -331,6 +364,7 @@ int main(void)
         TEST(after_a_good_end_only_calls_under_way_are_in_doubt),
         TEST(calls_under_way_at_another_address_are_not_made_here),
         TEST(rows_of_another_lane_are_left_as_they_are),
+        TEST(a_call_that_comes_back_is_followed_by_one_of_its_group),
         TEST(a_server_that_refuses_is_left_until_it_is_back),
         TEST(calls_at_a_server_that_falls_silent_go_elsewhere),
         TEST(when_every_server_is_down_for_long_the_lane_says_so),
