@@ -6,9 +6,8 @@
 The simulator answers each call after --latency ms. A round is a run of offpeak from an empty
 folder to the last result on file, with every result and cost record stored, and the bare
 client (bare_http: libcurl, kept connections, replies thrown away) on the same requests at a
-simulator of the same kind. The goal: 8,000 jobs a second, and 80 % of the bare client. `calls`
-is the rate from the first call to the last, as the simulator saw it; `CPU` is offpeak's own time
-for a job. --profile perf shows where it goes.
+simulator of the same kind. The goal: 8,000 jobs a second, and 80 % of the bare client. CPU is
+that of the client and of offpeak alone. --profile perf shows where offpeak's goes.
 """
 import json
 import shutil
