@@ -54,7 +54,8 @@ static void print_head(const struct explain *e)
            a->head.line, a->head.run[0] ? a->head.run : "(standing)", e->team, e->feature,
            (int)a->id_len, e->line.p + a->id_at);
     if (e->others) {
-        printf("  that custom_id stands in %u runs: say which with --run\n", e->others + 1);
+        printf("  that custom_id stands in %u runs: say which with --run\n",
+               e->others + 1);
     }
     if (a->why[0]) {
         printf("  cannot be asked: %s\n", a->why);
