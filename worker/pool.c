@@ -3,7 +3,8 @@
 #include "worker/pool_group.h"
 #include <stdlib.h>
 
-#define BUCKETS 64 /* groups nobody has yet, by the logarithm of their weight */
+#define BUCKETS   64 /* groups nobody has yet, by the logarithm of their weight */
+#define CUT_TURNS 4  /* calls to a slot that are worth reading a beginning once more */
 
 struct server {
     bool up;
@@ -236,7 +237,7 @@ static struct part *move_group(struct pool *p, struct server *from, struct part 
 static struct part *cut_group(struct pool *p, struct server *from, struct part *g,
                               unsigned to)
 {
-    if (part_waiting(g) < 2 * p->conf.slots || part_waiting(g) < 2) {
+    if (part_waiting(g) < CUT_TURNS * p->conf.slots || part_waiting(g) < 2) {
         return NULL;
     }
     uint64_t weight = g->weight;
