@@ -11,6 +11,7 @@
 
 #include "core/fields.h"
 #include "worker/journal.h"
+#include "worker/released.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -113,36 +114,19 @@ static int on_entry(void *ctx, const struct journal_entry *e, struct err *err)
 static int register_call(struct lane_direct *l, const struct row *row, struct found *f,
                          struct err *err)
 {
-    struct queue_at at = {.topic = TOPIC_READY, .offset = f->at};
-    struct queue_msg m;
-    struct release r;
-    int rc = queue_acked(l->conf.feed, &at, err);
-    if (rc != 0) {
-        return rc < 0 ? rc : 0;
-    }
+    const struct released_from from = {.feed = l->conf.feed,
+                                       .cursor = l->cursor,
+                                       .calls = l->conf.calls,
+                                       .cancels = l->conf.cancels};
     if (call_has_job(l->conf.calls, f->at)) {
         return 0; /* tries only grow, so a later slice is at a higher one */
     }
-    rc = queue_fetch(l->cursor, &at, &m, err);
-    if (rc < 0) {
-        return rc;
+    int rc = released_call(&from, f->at, &f->call, err);
+    if (f->call) {
+        f->call->state = CALL_DIRECT;
+        f->call->try_n = (uint16_t)MIN_OF(row->try_n, (uint32_t)UINT16_MAX - 1);
     }
-    if (rc == 0 || release_decode(m.headers, &r) < 0) {
-        return err_set(err, ERR_VERSION, "could not read record %llu of '%s'",
-                       (unsigned long long)f->at, TOPIC_READY);
-    }
-    rc = cancels_has(l->conf.cancels, &r, err);
-    if (rc < 0) {
-        return rc;
-    }
-    f->call = call_new(l->conf.calls, &r, f->at);
-    if (!f->call) {
-        return err_set(err, ERR_FAIL, "could not register the calls: out of memory");
-    }
-    f->call->state = CALL_DIRECT;
-    f->call->cancelled = rc > 0;
-    f->call->try_n = (uint16_t)MIN_OF(row->try_n, (uint32_t)UINT16_MAX - 1);
-    return 0;
+    return rc;
 }
 
 static int by_try(const void *a, const void *b)

@@ -2,6 +2,7 @@
 #include "worker/direct.h"
 
 #include "core/secret.h"
+#include "worker/released.h"
 
 #include <stdlib.h>
 
@@ -122,22 +123,14 @@ void direct_ask(struct lane_direct *l, unsigned server, const char *url)
 static int build(struct lane_direct *l, const struct direct_call *d,
                  struct provider_request *ret, struct err *err)
 {
-    const struct queue_at at = {.topic = TOPIC_READY, .offset = d->at};
-    struct queue_msg msg;
-    struct release r;
-    int rc = queue_fetch(l->cursor, &at, &msg, err);
+    struct released job;
+    int rc = released_read(l->cursor, d->at, &job, err);
     if (rc < 0) {
         return rc;
     }
-    if (rc == 0 || release_decode(msg.headers, &r) < 0 || r.body_at > msg.value.n ||
-        r.body_len > msg.value.n - r.body_at) {
-        return err_set(err, ERR_VERSION, "could not read record %llu of '%s'",
-                       (unsigned long long)d->at, TOPIC_READY);
-    }
-    const struct provider_call call = {
-        .base_url = l->servers[d->server].base_url,
-        .path = r.path,
-        .body = span_of(msg.value.p + r.body_at, r.body_len)};
+    const struct provider_call call = {.base_url = l->servers[d->server].base_url,
+                                       .path = job.release.path,
+                                       .body = job.body};
     rc = l->conf.provider->call(&call, ret, err);
     ret->http.bearer = l->conf.key ? secret_text(l->conf.key) : NULL;
     ret->http.timeout_ms = l->conf.direct->timeout_ms;

@@ -23,6 +23,7 @@
  * of ours but a difference that reconciling with the invoice must name.
  */
 #include "worker/lane_batch_int.h"
+#include "worker/released.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,33 +43,14 @@ struct registering {
 static int member(struct registering *g, uint64_t offset, struct call **ret,
                   struct err *err)
 {
-    struct queue_at at = {.topic = TOPIC_READY, .offset = offset};
-    struct queue_msg m;
-    struct release r;
-    *ret = NULL;
-    int rc = queue_acked(g->lane->conf.feed, &at, err);
-    if (rc != 0) {
-        return rc < 0 ? rc : 0;
-    }
-    rc = queue_fetch(g->cursor, &at, &m, err);
-    if (rc < 0) {
-        return rc;
-    }
-    if (rc == 0 || release_decode(m.headers, &r) < 0) {
-        return err_set(err, ERR_VERSION, "could not read record %llu of 'ready'",
-                       (unsigned long long)offset);
-    }
-    rc = cancels_has(g->lane->conf.cancels, &r, err);
-    if (rc < 0) {
-        return rc;
-    }
-    *ret = call_new(g->lane->conf.calls, &r, offset);
-    if (!*ret) {
-        return err_set(err, ERR_FAIL, "could not register the calls: out of memory");
-    }
-    (*ret)->cancelled = rc > 0;
-    g->lane->cancels = g->lane->cancels || rc > 0;
-    return 0;
+    struct lane_batch *l = g->lane;
+    const struct released_from from = {.feed = l->conf.feed,
+                                       .cursor = g->cursor,
+                                       .calls = l->conf.calls,
+                                       .cancels = l->conf.cancels};
+    int rc = released_call(&from, offset, ret, err);
+    l->cancels = l->cancels || (*ret && (*ret)->cancelled);
+    return rc;
 }
 
 static bool has_results(const struct lane_batch *l, const struct batch *b)

@@ -1,5 +1,5 @@
 #include "worker/spool.h"
-#include "core/record.h"
+#include "worker/released.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -116,20 +116,12 @@ static int flush(struct writer *wr, struct err *err)
 static int add_member(struct writer *wr, uint32_t index, struct err *err)
 {
     const struct batch *b = wr->w->batch;
-    struct queue_at at = {.topic = TOPIC_READY, .offset = b->ats[index]};
-    struct queue_msg m;
-    struct release r;
-    int rc = queue_fetch(wr->cursor, &at, &m, err);
+    struct released job;
+    int rc = released_read(wr->cursor, b->ats[index], &job, err);
     if (rc < 0) {
         return rc;
     }
-    if (rc == 0 || release_decode(m.headers, &r) < 0 ||
-        (uint64_t)r.body_at + r.body_len > m.value.n) {
-        return err_set(err, ERR_FAIL, "could not read record %llu of 'ready'",
-                       (unsigned long long)at.offset);
-    }
-    wr->w->provider->encode(index, b->path, span_of(m.value.p + r.body_at, r.body_len),
-                            &wr->pending);
+    wr->w->provider->encode(index, b->path, job.body, &wr->pending);
     if (wr->pending.failed) {
         return err_set(err, ERR_FAIL,
                        "could not write line %u of batch '%s': out of memory", index + 1,
