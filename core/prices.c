@@ -104,11 +104,6 @@ const struct price_row *price_find(const struct price_book *b, const char *provi
     return row || base.n == model.n ? row : find_exact(b, provider, base, day);
 }
 
-const char *price_row_model(const struct price_row *r)
-{
-    return r->model;
-}
-
 uint64_t price_context_tokens(const struct price_row *r)
 {
     return r->context_tokens;

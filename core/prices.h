@@ -70,7 +70,6 @@ int price_book_pool(struct price_book **ret, const struct price_pool *pool,
 /* The row valid on `day` ("2026-11-21"); NULL: unknown. */
 const struct price_row *price_find(const struct price_book *b, const char *provider,
                                    struct span model, const char *day);
-const char *price_row_model(const struct price_row *r);
 uint64_t price_context_tokens(const struct price_row *r);
 uint64_t price_output_tokens_max(const struct price_row *r);
 

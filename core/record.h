@@ -213,7 +213,6 @@ struct cancel_row {
 #define CANCELLED_WHY "cancelled: its run was cancelled (offpeak cancel)"
 
 int cancel_row_encode(const struct cancel_row *c, struct buf *json);
-int cancel_row_decode(struct span json, struct cancel_row *ret, struct err *err);
 void cancel_key(const char *feature, const char *run, char ret[static QUEUE_KEY_MAX]);
 /* Was that run cancelled: 1 yes, 0 no. */
 int run_cancelled(struct queue_cursor *c, const char *team, const char *feature,

@@ -61,16 +61,6 @@ int cancel_row_encode(const struct cancel_row *c, struct buf *json)
     return fields_to_json(&cancel_row_fields, c, json);
 }
 
-int cancel_row_decode(struct span json, struct cancel_row *ret, struct err *err)
-{
-    struct cancel_row c = {0};
-    int rc = fields_from_json(&cancel_row_fields, json, &c, err);
-    if (rc == 0) {
-        *ret = c;
-    }
-    return rc;
-}
-
 /* ---- budgets ---- */
 
 static const struct field budget_edit_list[] = {

@@ -145,11 +145,6 @@ static const char *objection(const struct batch *b, enum batch_state to)
     return NULL;
 }
 
-bool batch_may_move(const struct batch *b, enum batch_state to)
-{
-    return objection(b, to) == NULL;
-}
-
 int batch_move(struct batch *b, enum batch_state to, struct err *err)
 {
     const char *why = objection(b, to);

@@ -182,7 +182,6 @@ struct batch *batch_destroy(struct batch *b);
  * call: its job has ended already (found settled after a restart). */
 int batch_add(struct batch *b, struct call *c, uint64_t at, struct err *err);
 
-bool batch_may_move(const struct batch *b, enum batch_state to);
 /* Checks the move against the table and the invariants, then makes it; ERR_FAIL names both. */
 int batch_move(struct batch *b, enum batch_state to, struct err *err);
 /* After a restart: an OPEN batch with its members takes the state its journal row names. */

@@ -55,7 +55,6 @@ static void next_phase(struct tidy *t)
 static void end_pass(struct tidy *t)
 {
     t->running = false;
-    t->passes++;
     loop_timer_start(t->timer, TIDY_EVERY_MS);
     first_done(t);
 }
@@ -167,11 +166,6 @@ void tidy_start(struct tidy *t)
 {
     t->first_until_ms = loop_now_ms(t->conf.loop) + TIDY_FIRST_MS;
     loop_timer_start(t->timer, 0);
-}
-
-uint64_t tidy_passes(const struct tidy *t)
-{
-    return t->passes;
 }
 
 struct tidy *tidy_destroy(struct tidy *t)

@@ -45,7 +45,6 @@ struct tidy_conf {
 
 int tidy_create(struct tidy **ret, const struct tidy_conf *conf, struct err *err);
 void tidy_start(struct tidy *t);
-uint64_t tidy_passes(const struct tidy *t); /* completed since the start */
 struct tidy *tidy_destroy(struct tidy *t);
 
 #endif

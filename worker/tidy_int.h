@@ -40,7 +40,6 @@ struct tidy {
     size_t phase;
     int64_t wall_ms;        /* when the pass began */
     int64_t first_until_ms; /* loop time; 0: nobody waits */
-    uint64_t passes;
     bool failed, running;
 
     char name[QUEUE_NAME_MAX]; /* topic or table that a phase has come to */

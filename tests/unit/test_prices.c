@@ -73,7 +73,9 @@ static void every_model_the_vendor_sells_is_priced(void **state)
     _cleanup_(free_book) struct price_book *book = shipped_book();
     for (size_t i = 0; i < ARRAY_LEN(models); i++) {
         const struct price_row *row = row_of(book, models[i], DAY);
-        assert_string_equal(price_row_model(row), models[i]);
+        for (size_t k = 0; k < i; k++) { /* by a row of its own */
+            assert_ptr_not_equal(row, row_of(book, models[k], DAY));
+        }
         assert_true(price_context_tokens(row) >= 128000);
         assert_true(price_output_tokens_max(row) >= 16384);
     }
@@ -183,10 +185,10 @@ static void a_dated_id_is_priced_by_its_own_row_or_by_its_base(void **state)
     const struct usage one = {1, 0, 0, 1, 0};
     (void)state;
     _cleanup_(free_book) struct price_book *book = shipped_book();
-    assert_string_equal(price_row_model(row_of(book, "gpt-4o-mini-2024-07-18", DAY)),
-                        "gpt-4o-mini");
-    assert_string_equal(price_row_model(row_of(book, "gpt-5.4-mini-2026-03-05", DAY)),
-                        "gpt-5.4-mini");
+    assert_ptr_equal(row_of(book, "gpt-4o-mini-2024-07-18", DAY),
+                     row_of(book, "gpt-4o-mini", DAY));
+    assert_ptr_equal(row_of(book, "gpt-5.4-mini-2026-03-05", DAY),
+                     row_of(book, "gpt-5.4-mini", DAY));
     assert_true(cost_of(row_of(book, "gpt-4o-2024-11-20", DAY), LANE_SYNC, one) ==
                 12500000);
     assert_true(cost_of(row_of(book, "gpt-4o-2024-05-13", DAY), LANE_SYNC, one) ==

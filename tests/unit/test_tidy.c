@@ -47,7 +47,6 @@ static void tidy_once(struct night *n, struct tidy_conf conf)
     tidy_start(t);
     loop_run(n->loop);
     assert_int_equal(p.firsts, 1);
-    assert_int_equal(tidy_passes(t), 1);
     tidy_destroy(t);
 }
 
