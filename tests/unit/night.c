@@ -9,15 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char book[] =
-    "{\"schema\":\"offpeak.price-book/1\",\"date\":\"2026-11-01\",\"currency\":\"USD\","
-    "\"unit\":\"per 1,000,000 tokens\",\"rows\":[{\"provider\":\"openai\","
-    "\"model\":\"gpt-test\",\"effective_from\":\"2026-01-01\",\"context_tokens\":128000,"
-    "\"max_output_tokens\":4096,\"cache_min_tokens\":1024,\"source\":\"this test\","
-    "\"tiers\":[{\"min_prompt_tokens\":0,"
-    "\"standard\":{\"input\":\"1\",\"output\":\"2\"},"
-    "\"batch\":{\"input\":\"0.5\",\"output\":\"1\"}}]}]}";
-
 static void ok(int rc, const struct err *err)
 {
     if (rc < 0) {
@@ -110,7 +101,7 @@ int night_falls(void **state)
     (void)snprintf(n->dir, sizeof(n->dir), "/tmp/offpeak-night-XXXXXX");
     assert_non_null(mkdtemp(n->dir));
     ok(loop_create(&n->loop, clock_simulated(NIGHT_START_MS), &err), &err);
-    ok(price_book_parse(&n->prices, SPAN_LIT(book), "book", &err), &err);
+    ok(price_book_parse(&n->prices, SPAN_LIT(NIGHT_BOOK), "book", &err), &err);
     wake_up(n);
     *state = n;
     return 0;

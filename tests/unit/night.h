@@ -23,6 +23,16 @@
 struct lane_batch;
 struct lane_direct;
 
+/* One model, priced for batches and plain calls. */
+#define NIGHT_BOOK                                                                        \
+    "{\"schema\":\"offpeak.price-book/1\",\"date\":\"2026-11-01\",\"currency\":\"USD\","  \
+    "\"unit\":\"per 1,000,000 tokens\",\"rows\":[{\"provider\":\"openai\","               \
+    "\"model\":\"gpt-test\",\"effective_from\":\"2026-01-01\",\"context_tokens\":128000," \
+    "\"max_output_tokens\":4096,\"cache_min_tokens\":1024,\"source\":\"this test\","      \
+    "\"tiers\":[{\"min_prompt_tokens\":0,"                                                \
+    "\"standard\":{\"input\":\"1\",\"output\":\"2\"},"                                    \
+    "\"batch\":{\"input\":\"0.5\",\"output\":\"1\"}}]}]}"
+
 #define NIGHT_START_MS INT64_C(1795224000000) /* 2026-11-21 00:00 UTC */
 
 struct night {

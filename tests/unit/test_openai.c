@@ -5,13 +5,11 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "worker/openai.h"
+#include "tests/unit/openai_reply.h"
 
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-static const struct provider *const openai = &provider_openai;
 
 static struct batch given_batch(void)
 {
@@ -29,22 +27,6 @@ static struct provider_request asked(struct provider_ask a)
     a.base_url = "https://api.openai.com/v1";
     assert_int_equal(openai->request(&a, &r, &err), 0);
     return r;
-}
-
-static struct http_resp reply(int status, const char *body)
-{
-    return (struct http_resp){
-        .status = status, .body = span_str(body), .retry_after_ms = -1};
-}
-
-/* The verdict on a reply; err and r tell more. */
-static enum step fed(enum ask ask, int status, const char *body, struct remote *r,
-                     struct err *e)
-{
-    struct http_resp resp = reply(status, body);
-    *r = (struct remote){.go = 0};
-    *e = (struct err){.code = 0};
-    return openai->feed(ask, &resp, r, e);
 }
 
 /* ---- requests ---- */

@@ -5,27 +5,9 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "worker/openai.h"
+#include "tests/unit/openai_reply.h"
 
 #include <stdio.h>
-
-static const struct provider *const openai = &provider_openai;
-
-static struct http_resp reply(int status, const char *body)
-{
-    return (struct http_resp){
-        .status = status, .body = span_str(body), .retry_after_ms = -1};
-}
-
-/* The verdict on a reply; err and r tell more. */
-static enum step fed(enum ask ask, int status, const char *body, struct remote *r,
-                     struct err *e)
-{
-    struct http_resp resp = reply(status, body);
-    *r = (struct remote){.go = 0};
-    *e = (struct err){.code = 0};
-    return openai->feed(ask, &resp, r, e);
-}
 
 static void test_an_uploaded_file_has_id_size_and_time(void **state)
 {

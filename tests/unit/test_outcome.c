@@ -5,21 +5,14 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "tests/unit/night.h"
+
 #include "core/prices.h"
 #include "core/queue.h"
 #include "worker/outcome.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-
-static const char book[] =
-    "{\"schema\":\"offpeak.price-book/1\",\"date\":\"2026-11-01\",\"currency\":\"USD\","
-    "\"unit\":\"per 1,000,000 tokens\",\"rows\":[{\"provider\":\"openai\","
-    "\"model\":\"gpt-test\",\"effective_from\":\"2026-01-01\",\"context_tokens\":128000,"
-    "\"max_output_tokens\":4096,\"cache_min_tokens\":1024,\"source\":\"this test\","
-    "\"tiers\":[{\"min_prompt_tokens\":0,"
-    "\"standard\":{\"input\":\"1\",\"output\":\"2\"},"
-    "\"batch\":{\"input\":\"0.5\",\"output\":\"1\"}}]}]}";
 
 #define COST     60000000   /* pico-dollars of 100 + 10 tokens in a batch: 0.00006 USD */
 #define RESERVED 1000000000 /* 0.001 USD */
@@ -30,7 +23,7 @@ static int set_up(void **state)
     struct price_book *b = NULL;
     struct err err;
     assert_non_null(p);
-    assert_int_equal(price_book_parse(&b, SPAN_LIT(book), "book", &err), 0);
+    assert_int_equal(price_book_parse(&b, SPAN_LIT(NIGHT_BOOK), "book", &err), 0);
     *p = (struct pricing){.book = b, .provider = "openai"};
     *state = p;
     return 0;
