@@ -6,6 +6,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#define SET_OUTPUT_LIMIT "set max_completion_tokens, for /v1/responses max_output_tokens"
+
 /* ---- exit code ---- */
 
 static int by_status(const struct follow_status *s, struct err *err)
@@ -134,7 +136,7 @@ static void print_jobs(const struct follow_status *s)
     if (s->unlimited) {
         fprintf(stderr,
                 "  %" PRIu64 " of them state%s no output limit: the model's maximum was "
-                "reserved for each; set max_completion_tokens\n",
+                "reserved for each; " SET_OUTPUT_LIMIT "\n",
                 s->unlimited, s->unlimited == 1 ? "s" : "");
     }
 }
@@ -322,10 +324,11 @@ void summary_print_dryrun(const struct dryrun_conf *c, const struct dryrun *d)
                ? ", should every call be billed twice"
                : "");
     if (d->unlimited) {
-        printf("  %" PRIu64
-               " call%s state%s no output limit: the highest cost takes the model's; set "
-               "max_completion_tokens\n",
-               d->unlimited, PLURAL(d->unlimited), d->unlimited == 1 ? "s" : "");
+        printf(
+            "  %" PRIu64
+            " call%s state%s no output limit: the highest cost takes the model's; " SET_OUTPUT_LIMIT
+            "\n",
+            d->unlimited, PLURAL(d->unlimited), d->unlimited == 1 ? "s" : "");
     }
     print_terms(c);
     if (c->row->has_max_cost) {

@@ -45,16 +45,43 @@ static void reject(struct decision *d, const char *why)
     snprintf(d->why, sizeof(d->why), "%s", why);
 }
 
-/* A job that would not fit even if nothing had been spent never will. */
-static void reject_dearer(struct decision *d, const struct line_view *v)
+/* How the output limit of a request is called depends on where it goes. */
+static const char *output_limit_name(const struct ask *ask)
 {
-    char need[USD_TEXT_MAX], limit[USD_TEXT_MAX];
+    bool responses = !strcmp(ask->path, prompt_paths[PROMPT_RESPONSES]);
+    return responses ? "max_output_tokens" : "max_completion_tokens";
+}
+
+/* What makes a request cheaper: "state a smaller max_completion_tokens". Vectors have no
+ * output to limit. */
+static const char *cheaper(const struct ask *ask, char ret[static 64])
+{
+    snprintf(ret, 64, "%s%s",
+             ask->prompt.inputs ? "shorten its input" : "state a smaller ",
+             ask->prompt.inputs ? "" : output_limit_name(ask));
+    return ret;
+}
+
+/* A job that would not fit even if nothing had been spent never will. */
+static void reject_dearer(struct decision *d, const struct ask *ask,
+                          const struct line_view *v)
+{
+    char need[USD_TEXT_MAX], limit[USD_TEXT_MAX], advice[64];
     d->kind = v->is_run ? ADMIT_CANCEL : ADMIT_REJECT;
     snprintf(d->why, sizeof(d->why),
              "may cost up to $%s, more than the whole limit of $%s for '%s' per %s: "
-             "state a smaller max_completion_tokens or raise the limit",
+             "%s or raise the limit",
              usd_format(d->bound.usd, need), usd_format(v->limit, limit), v->scope,
-             v->is_run ? "run (--max-cost)" : period_name(v->period));
+             v->is_run ? "run (--max-cost)" : period_name(v->period),
+             cheaper(ask, advice));
+}
+
+static void reject_beyond(struct decision *d, const struct ask *ask)
+{
+    char advice[64];
+    d->kind = ADMIT_REJECT;
+    snprintf(d->why, sizeof(d->why), "could cost more than 9.2 million dollars: %s",
+             cheaper(ask, advice));
 }
 
 static void cancel_max_cost(struct decision *d, const struct line_view *v)
@@ -76,7 +103,8 @@ static int64_t opens_at(enum period p, int64_t wall_ms)
     return 0;
 }
 
-static void wait_budget(struct decision *d, const struct line_view *v, int64_t wall_ms)
+static void wait_budget(const struct admit_in *in, struct decision *d,
+                        const struct line_view *v)
 {
     char need[USD_TEXT_MAX], limit[USD_TEXT_MAX], spent[USD_TEXT_MAX], held[USD_TEXT_MAX];
     struct gate *g = &d->gate;
@@ -85,14 +113,15 @@ static void wait_budget(struct decision *d, const struct line_view *v, int64_t w
     d->limit = v->limit;
     g->kind = GATE_BUDGET;
     g->closed = v->line->open_jobs == 0;
-    g->opens_wall_ms = opens_at(v->period, wall_ms);
+    g->opens_wall_ms = opens_at(v->period, in->wall_ms);
     snprintf(g->why, sizeof(g->why),
              "budget of '%s' per %s: $%s spent and $%s reserved of $%s, the next job may "
-             "cost $%s%s (answers in store wait too)",
+             "cost $%s%s%s (answers in store wait too)",
              v->scope, period_name(v->period), usd_sum_format(gone(v->line), spent),
              usd_sum_format(v->line->reserved, held), usd_format(v->limit, limit),
              usd_format(d->bound.usd, need),
-             d->bound.unlimited ? ", for it states no max_completion_tokens" : "");
+             d->bound.unlimited ? ", for it states no " : "",
+             d->bound.unlimited ? output_limit_name(in->ask) : "");
     snprintf(g->hint, sizeof(g->hint), "offpeak budget set %s --limit USD --per %s",
              v->scope, period_name(v->period));
 }
@@ -158,7 +187,7 @@ static bool stopped_by_line(const struct admit_in *in, struct decision *d)
     for (unsigned i = 0; i < in->lines_n; i++) {
         const struct line_view *v = &in->lines[i];
         if (v->limited && !usd_fits(none, none, d->bound.usd, v->limit)) {
-            reject_dearer(d, v);
+            reject_dearer(d, in->ask, v);
             return true;
         }
     }
@@ -170,7 +199,7 @@ static bool stopped_by_line(const struct admit_in *in, struct decision *d)
         if (v->is_run) {
             cancel_max_cost(d, v);
         } else {
-            wait_budget(d, v, in->wall_ms);
+            wait_budget(in, d, v);
         }
         return true;
     }
@@ -200,8 +229,7 @@ void admit(const struct admit_in *in, struct decision *ret)
     } else if (!in->price) {
         reject_unpriced(in, ret);
     } else if (admit_bound(in->ask, in->price, in->lane, &ret->bound) < 0) {
-        reject(ret, "could cost more than 9.2 million dollars: state a smaller "
-                    "max_completion_tokens");
+        reject_beyond(ret, in->ask);
     } else if (in->pause) {
         wait_pause(ret, in->pause);
     } else if (stopped_by_line(in, ret)) {

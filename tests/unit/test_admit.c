@@ -182,6 +182,43 @@ static void test_a_job_dearer_than_the_whole_limit_is_rejected(void **state)
     assert_non_null(strstr(d->decision.why, "more than the whole limit"));
 }
 
+static void test_what_would_make_it_cheaper_is_named_as_its_endpoint_does(void **state)
+{
+    static const struct {
+        enum prompt_path path;
+        uint64_t inputs;
+        const char *words;
+    } cases[] = {
+        {PROMPT_CHAT, 0, ": state a smaller max_completion_tokens or raise the limit"},
+        {PROMPT_RESPONSES, 0, ": state a smaller max_output_tokens or raise the limit"},
+        {PROMPT_EMBEDDINGS, 3, ": shorten its input or raise the limit"},
+    };
+    struct desk *d = *state;
+    given_a_limit(d, PERIOD_DAY, 1000);
+    given_a_job(d, 1001);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        snprintf(d->ask.path, sizeof(d->ask.path), "%s", prompt_paths[cases[i].path]);
+        d->ask.prompt.inputs = cases[i].inputs;
+        when_asked(d);
+        assert_int_equal(d->decision.kind, ADMIT_REJECT);
+        assert_non_null(strstr(d->decision.why, cases[i].words));
+    }
+}
+
+static void test_the_gate_names_the_limit_that_a_response_does_not_state(void **state)
+{
+    struct desk *d = *state;
+    given_a_limit(d, PERIOD_DAY, 2000);
+    given_spent(d, 1900);
+    given_a_job(d, 500);
+    d->ask.prompt.has_output_limit = false;
+    snprintf(d->ask.path, sizeof(d->ask.path), "%s", prompt_paths[PROMPT_RESPONSES]);
+    when_asked(d);
+    assert_int_equal(d->decision.kind, ADMIT_WAIT);
+    assert_non_null(
+        strstr(d->decision.gate.why, ", for it states no max_output_tokens ("));
+}
+
 static void test_the_tightest_of_several_limits_decides(void **state)
 {
     struct desk *d = *state;
@@ -393,6 +430,8 @@ int main(void)
         T(test_a_total_has_no_hour_at_which_it_opens),
         T(test_what_is_in_doubt_counts_as_spent),
         T(test_a_job_dearer_than_the_whole_limit_is_rejected),
+        T(test_what_would_make_it_cheaper_is_named_as_its_endpoint_does),
+        T(test_the_gate_names_the_limit_that_a_response_does_not_state),
         T(test_the_tightest_of_several_limits_decides),
         T(test_a_run_limit_cancels_and_never_waits),
         T(test_a_model_without_a_price_is_rejected_limit_or_not),
