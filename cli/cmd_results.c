@@ -121,15 +121,17 @@ static int judge(const struct run_found *run, const struct follow_status *s)
     return over && s->by_status[STATUS_OK] < s->results ? -ERR_PARTIAL : 0;
 }
 
-static int check_options(const struct options *o, const char *out, struct err *err)
+static int check_options(const struct cli *c, const char *out, struct err *err)
 {
+    const struct options *o = c->opt;
+    const struct sink_paths paths = {.data = c->data, .out = out, .errors = o->errors};
     const char *with = o->csv ? "--csv" : "--failed";
     if (o->errors && (o->csv || o->failed)) {
         err_set(err, ERR_USAGE, "could not use --errors with %s", with);
         err_hint(err, "%s writes one file: -o", with);
         return -ERR_USAGE;
     }
-    return sink_check(NULL, out, o->errors, err);
+    return sink_check(&paths, err);
 }
 
 int cmd_results(struct cli *c, struct err *err)
@@ -141,7 +143,7 @@ int cmd_results(struct cli *c, struct err *err)
     struct run_found run;
     struct follow_status status;
     struct run_wanted wanted = {.team = o->team, .feature = o->feature, .run = o->run};
-    int rc = check_options(o, out, err);
+    int rc = check_options(c, out, err);
     if (rc >= 0) {
         rc = cli_open_data(c, &q, err);
     }

@@ -24,8 +24,9 @@ struct run {
 
 /* ---- before anything is read ---- */
 
-static int check_options(const struct options *o, struct err *err)
+static int check_options(const struct cli *c, struct err *err)
 {
+    const struct options *o = c->opt;
     const char *only_with_file = o->out              ? "-o"
                                  : o->errors         ? "--errors"
                                  : o->run            ? "--run"
@@ -47,7 +48,9 @@ static int check_options(const struct options *o, struct err *err)
     }
     int rc = 0;
     for (unsigned i = 0; i < o->operands_n && rc >= 0; i++) {
-        rc = sink_check(o->operands[i], o->out, o->errors, err);
+        const struct sink_paths paths = {
+            .data = c->data, .input = o->operands[i], .out = o->out, .errors = o->errors};
+        rc = sink_check(&paths, err);
     }
     return rc;
 }
@@ -288,7 +291,7 @@ static int run(struct run *r, struct err *err)
 {
     const struct options *o = r->cli->opt;
     const struct endpoint_need need = endpoint_need(r);
-    int rc = check_options(o, err);
+    int rc = check_options(r->cli, err);
     if (rc >= 0) {
         rc = begin_open(&r->begin, &need, err);
     }

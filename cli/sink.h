@@ -21,7 +21,14 @@ int sink_result(void *sink, const struct result_head *head, struct span line,
                 struct err *err);
 int sink_commit(struct sink *s, struct err *err);
 void sink_close(struct sink *s);
-/* Before work begins: are the files none of the others, and can they be written. */
-int sink_check(const char *input, const char *out, const char *errors, struct err *err);
+
+/* NULL: there is none. */
+struct sink_paths {
+    const char *data, *input, *out, *errors; /* data: the data folder */
+};
+
+/* Before work begins: are the files none of the others and not in the store, and can they be
+ * written. ERR_USAGE when not. */
+int sink_check(const struct sink_paths *p, struct err *err);
 
 #endif
