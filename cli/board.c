@@ -180,7 +180,7 @@ static int look_at_batches(struct board *b, struct err *err)
 {
     struct queue_msg msg;
     b->view.batches_n = b->view.batches_all = 0;
-    int rc = queue_read_table(b->cur, TABLE_BATCHES, SPAN_NONE);
+    int rc = queue_read_table(b->cur, TABLE_BATCHES, 0, SPAN_NONE);
     while (rc >= 0 && (rc = queue_read(b->cur, &msg, err)) > 0) {
         rc = take_batch(b, &msg, err);
     }
@@ -251,7 +251,7 @@ static int look_at_open(struct board *b, struct err *err)
     struct open_row row;
     v->reserved = (struct usd_sum){0};
     v->open_jobs = 0;
-    int rc = queue_read_table(b->cur, TABLE_OPEN, SPAN_NONE);
+    int rc = queue_read_table(b->cur, TABLE_OPEN, 0, SPAN_NONE);
     while (rc >= 0 && v->open_jobs < BOARD_OPEN_ROWS &&
            (rc = queue_read(b->cur, &msg, err)) > 0) {
         rc = open_row_decode(msg.value, &row, err);

@@ -33,7 +33,7 @@ static int put_edit(struct queue *q, const struct budget_edit *edit, struct err 
         return err_set(err, ERR_FAIL, "could not change the budget of '%s': no memory",
                        edit->scope);
     }
-    int rc = queue_table_put(tx, TABLE_BUDGETS, span_str(key), buf_span(&json), err);
+    int rc = queue_table_put(tx, TABLE_BUDGETS, 0, span_str(key), buf_span(&json), err);
     if (rc < 0) {
         queue_tx_drop(tx);
         return rc;
@@ -138,7 +138,7 @@ static int read_reserved(struct queue_cursor *cur, const char *scope, struct usd
                          struct err *err)
 {
     struct queue_msg msg;
-    int rc = queue_read_table(cur, TABLE_OPEN, SPAN_NONE);
+    int rc = queue_read_table(cur, TABLE_OPEN, 0, SPAN_NONE);
     while (rc >= 0 && (rc = queue_read(cur, &msg, err)) > 0) {
         struct open_row row;
         char feature[TEAM_MAX + FEATURE_MAX + 2];

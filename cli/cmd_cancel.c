@@ -69,7 +69,7 @@ static int put_row(const struct cancel *c, struct err *err)
     if (cancel_row_encode(&row, &json) < 0 || queue_begin(c->queue, &tx) < 0) {
         return err_set(err, ERR_FAIL, "could not cancel run '%s': no memory", c->run.run);
     }
-    int rc = queue_table_put(tx, table, span_str(key), buf_span(&json), err);
+    int rc = queue_table_put(tx, table, 0, span_str(key), buf_span(&json), err);
     if (rc < 0) {
         queue_tx_drop(tx);
         return rc;

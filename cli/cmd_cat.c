@@ -153,7 +153,7 @@ static int cat(struct queue_cursor *cur, const char *name, struct err *err)
         rc = has_name(cur, queue_tables, name, err);
     }
     if (rc > 0) {
-        rc = queue_read_table(cur, name, SPAN_NONE);
+        rc = queue_read_table(cur, name, 0, SPAN_NONE);
         return rc < 0 ? rc : print_all(cur, "table", err);
     }
     if (rc == 0) {

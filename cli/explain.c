@@ -130,7 +130,7 @@ static int read_run(struct finding *f, struct err *err)
     struct queue_msg msg;
     table_runs(e->team, table);
     run_key(e->feature, e->ask.head.run, key);
-    int rc = queue_table_get(f->cur, table, span_str(key), &msg, err);
+    int rc = queue_table_get(f->cur, table, 0, span_str(key), &msg, err);
     if (rc > 0) {
         rc = run_row_decode(msg.value, &e->row, err);
         e->has_row = rc >= 0;
@@ -262,7 +262,7 @@ static int read_place(struct finding *f, struct err *err)
         rc = journal_read(f->queue, on_entry, f, err);
     }
     if (rc >= 0) {
-        rc = queue_table_get(f->cur, TABLE_OPEN, span_str(e->ask.job), &msg, err);
+        rc = queue_table_get(f->cur, TABLE_OPEN, 0, span_str(e->ask.job), &msg, err);
     }
     if (rc > 0) {
         rc = open_row_decode(msg.value, &open, err);

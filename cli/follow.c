@@ -87,7 +87,7 @@ static int read_attempts(struct follow *f, const char *topic, struct err *err)
     struct run_row row;
     table_runs(f->conf.team, table);
     run_key(f->conf.feature, f->conf.run, key);
-    int rc = queue_table_get(f->results, table, span_str(key), &msg, err);
+    int rc = queue_table_get(f->results, table, 0, span_str(key), &msg, err);
     if (rc > 0) {
         rc = run_row_decode(msg.value, &row, err);
         f->attempts = rc >= 0 ? row.attempt : 0;

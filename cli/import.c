@@ -173,8 +173,9 @@ static int store(struct import *im, const struct asked *asked, const struct answ
         rc = err_set(err, ERR_FAIL, "could not store an answer: no memory");
     }
     struct span key = span_of(asked->key.b, sizeof(asked->key.b));
-    return rc < 0 ? rc
-                  : queue_table_put(im->tx, TABLE_ANSWERS, key, buf_span(&im->json), err);
+    return rc < 0
+               ? rc
+               : queue_table_put(im->tx, TABLE_ANSWERS, 0, key, buf_span(&im->json), err);
 }
 
 /* The request an answer belongs to: 1, 0 none has its custom_id. Needs im->id. */

@@ -7,7 +7,7 @@ int limits_last(struct queue_cursor *cur, const char *scope, struct budget_edit 
     struct queue_msg msg;
     int found = 0;
     budget_key(scope, 0, from);
-    int rc = queue_read_table(cur, TABLE_BUDGETS, span_str(from));
+    int rc = queue_read_table(cur, TABLE_BUDGETS, 0, span_str(from));
     while (rc >= 0 && (rc = queue_read(cur, &msg, err)) > 0) {
         struct budget_edit edit;
         rc = budget_edit_decode(msg.value, &edit, err);
@@ -28,7 +28,8 @@ int limits_next(struct queue_cursor *cur, const char *scope, struct budget_edit 
     if (scope[0]) {
         budget_key(scope, UINT64_MAX, from);
     }
-    int rc = queue_read_table(cur, TABLE_BUDGETS, scope[0] ? span_str(from) : SPAN_NONE);
+    int rc =
+        queue_read_table(cur, TABLE_BUDGETS, 0, scope[0] ? span_str(from) : SPAN_NONE);
     while (rc >= 0 && (rc = queue_read(cur, &msg, err)) > 0) {
         struct budget_edit edit;
         rc = budget_edit_decode(msg.value, &edit, err);
@@ -47,7 +48,7 @@ int limits_spent(struct queue_cursor *cur, const char *key, struct usd_sum *ret,
 {
     struct queue_msg msg;
     struct ledger_row row;
-    int rc = queue_table_get(cur, TABLE_LEDGER, span_str(key), &msg, err);
+    int rc = queue_table_get(cur, TABLE_LEDGER, 0, span_str(key), &msg, err);
     if (rc <= 0) {
         return rc;
     }

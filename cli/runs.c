@@ -67,7 +67,7 @@ static int search_table(struct search *s, struct queue_cursor *cur, const char *
     const char *team = table + strlen(RUNS_PREFIX);
     struct queue_msg msg;
     int rc = is_wanted(s->wanted->team, span_str(team))
-                 ? queue_read_table(cur, table, SPAN_NONE)
+                 ? queue_read_table(cur, table, 0, SPAN_NONE)
                  : 0;
     while (rc >= 0 && (rc = queue_read(cur, &msg, err)) > 0) {
         struct run_found this;

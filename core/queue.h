@@ -1,7 +1,8 @@
 /*
  * queue.h - ordered, durable topics and tables with one owner, and atomic commits.
  *
- * What it is: topics are logs of records, tables are maps of rows; both live in one store.
+ * What it is: topics are logs of records, tables are maps of rows; both live in one store, and
+ * both have partitions, numbered from 0: each is a log, or a map, of its own.
  * One engine today, `lmdb`: a folder on this machine (core/queue_lmdb.c). The promises below
  * hold for every engine and each has a test of its name in tests/contract/.
  *
@@ -49,6 +50,7 @@
 #define QUEUE_NAME_MAX     120 /* topic or table, with the NUL; A-Z a-z 0-9 . _ - */
 #define QUEUE_KEY_MAX      400
 #define QUEUE_TRIM_RECORDS 10000
+#define QUEUE_PARTITIONS   65536 /* of a topic or table, at most */
 
 struct queue;
 struct queue_tx;
@@ -95,14 +97,15 @@ struct queue_msg {
 typedef void (*queue_commit_fn)(void *ctx, uint64_t commit, const struct err *err);
 
 int queue_begin(struct queue *q, struct queue_tx **ret);
-int queue_put(struct queue_tx *tx, const char *topic, struct span key,
+int queue_put(struct queue_tx *tx, const char *topic, uint32_t partition, struct span key,
               struct span headers, struct span value, struct err *err);
 /* Passes a record on with new headers; its value is stored as a reference, not again. */
-int queue_forward(struct queue_tx *tx, const char *topic, struct span key,
-                  struct span headers, const struct queue_at *from, struct err *err);
+int queue_forward(struct queue_tx *tx, const char *topic, uint32_t partition,
+                  struct span key, struct span headers, const struct queue_at *from,
+                  struct err *err);
 /* value.p NULL deletes the row. */
-int queue_table_put(struct queue_tx *tx, const char *table, struct span key,
-                    struct span value, struct err *err);
+int queue_table_put(struct queue_tx *tx, const char *table, uint32_t partition,
+                    struct span key, struct span value, struct err *err);
 int queue_ack(struct queue_tx *tx, const struct queue_at *at, struct err *err);
 /* Drops records below `before`, QUEUE_TRIM_RECORDS at most; 1 when more are left to drop. Never
  * passes an unacked record of a topic that is fed here or was ever acknowledged. */
@@ -142,13 +145,14 @@ int queue_cursor_open(struct queue *q, struct queue_cursor **ret, struct err *er
 struct queue_cursor *queue_cursor_close(struct queue_cursor *c);
 int queue_read_topic(struct queue_cursor *c, const char *topic, uint32_t partition,
                      uint64_t from);
-int queue_read_table(struct queue_cursor *c, const char *table, struct span from_key);
+int queue_read_table(struct queue_cursor *c, const char *table, uint32_t partition,
+                     struct span from_key);
 /* 1 found, 0 at the end (more may come), gone, or absent. */
 int queue_read(struct queue_cursor *c, struct queue_msg *ret, struct err *err);
 int queue_fetch(struct queue_cursor *c, const struct queue_at *at, struct queue_msg *ret,
                 struct err *err);
-int queue_table_get(struct queue_cursor *c, const char *table, struct span key,
-                    struct queue_msg *ret, struct err *err);
+int queue_table_get(struct queue_cursor *c, const char *table, uint32_t partition,
+                    struct span key, struct queue_msg *ret, struct err *err);
 /* The first name behind `after` ("" at the beginning) that begins with `prefix`: 1, 0 no more. */
 int queue_topics(struct queue_cursor *c, const char *prefix, const char *after,
                  char ret[static QUEUE_NAME_MAX], struct err *err);

@@ -10,14 +10,15 @@
  *
  * The environment has five databases, opened once when the queue is opened:
  *
- *     log     topic id, partition, offset          -> record
+ *     log     topic id, 0, offset                  -> record
  *     rows    table id, row key                    -> record; table 0 holds the acks
  *     names   'T' topic | 'R' table                -> struct topic_row | id
  *     meta    format, commit, ids                  -> numbers
  *     chunks  'L' log key | 'R' rows key, number   -> a part of a value above 1 MiB
  *
  * Keys are big endian, so that they sort; all else is in the machine's order, as LMDB's own
- * pages are. On one machine there is nothing to spread: every topic has partition 0 only.
+ * pages are. A partition above 0 has a name and an id of its own: "ready#3". What one program
+ * does on one machine has nothing to spread and stays in partition 0.
  *
  * Threads: one commit thread opens write transactions, nobody else does. A read transaction
  * lives inside one call; its handle belongs to a cursor and is renewed and reset.
@@ -75,13 +76,31 @@ int store_used(const struct store *s, uint64_t *ret_bytes);
 /* LMDB reports a write that was cut short as EIO: ENOSPC or EFBIG when that is why. */
 int store_io_reason(const struct store *s, int dir_fd);
 int store_error(const char *dir, const char *what, int rc, struct err *err);
+/* Names, as they stand in `names`: kind, name, and '#' with the partition when it is not 0. No
+ * character of a name sorts before '#', so partitions stand behind their name. */
+#define NAME_KEY_MAX (QUEUE_NAME_MAX + 8)
+struct store_name {
+    char kind; /* 'T' or 'R' */
+    uint32_t partition;
+    char name[QUEUE_NAME_MAX];
+};
+static inline bool store_name_eq(const struct store_name *a, const struct store_name *b)
+{
+    return a->kind == b->kind && a->partition == b->partition &&
+           strcmp(a->name, b->name) == 0;
+}
+/* Reads a key of `names`; false when it is none. */
+bool store_name_read(const MDB_val *key, struct store_name *ret);
+
 /* Names and numbers; these return LMDB's code, MDB_NOTFOUND for what is absent. */
-int store_topic(const struct store *s, MDB_txn *txn, const char *name,
+int store_topic(const struct store *s, MDB_txn *txn, const char *name, uint32_t partition,
                 struct topic_row *ret);
-int store_table(const struct store *s, MDB_txn *txn, const char *name, uint32_t *ret_id);
+int store_table(const struct store *s, MDB_txn *txn, const char *name, uint32_t partition,
+                uint32_t *ret_id);
+/* The topic and partition of an id. */
 int store_topic_of(const struct store *s, MDB_txn *txn, uint32_t id,
-                   char ret[static QUEUE_NAME_MAX]);
-int store_put_name(const struct store *s, MDB_txn *txn, char kind, const char *name,
+                   struct queue_at *ret);
+int store_put_name(const struct store *s, MDB_txn *txn, const struct store_name *name,
                    struct span value);
 int store_number(const struct store *s, MDB_txn *txn, const char *name, uint64_t *ret);
 int store_put_number(const struct store *s, MDB_txn *txn, const char *name,
@@ -119,7 +138,7 @@ enum rec_kind { REC_INLINE = 1, REC_CHUNKED, REC_REF };
 
 struct rec_ref {
     uint64_t offset;
-    uint32_t topic, partition;
+    uint32_t topic, zero;
 };
 
 struct rec_head {
@@ -200,8 +219,7 @@ struct op {
 };
 
 struct tx_name {
-    char kind; /* 'T' or 'R' */
-    char name[QUEUE_NAME_MAX];
+    struct store_name is;
     size_t part; /* while it is applied: index into struct apply */
 };
 
@@ -301,6 +319,7 @@ struct queue_cursor {
     struct buf buf; /* of the message returned last */
     enum read_mode mode;
     char name[QUEUE_NAME_MAX];
+    uint32_t partition;
     uint64_t offset;
     char row[QUEUE_KEY_MAX];
     size_t row_bytes;

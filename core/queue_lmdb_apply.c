@@ -9,11 +9,10 @@
 
 /* A topic or table that this group touches, with its numbers as of now. */
 struct part {
-    char kind;
+    struct store_name is;
     bool dirty, acked; /* acked: by this group */
     uint32_t id;       /* of a table */
     struct topic_row row;
-    char name[QUEUE_NAME_MAX];
 };
 
 struct apply {
@@ -37,27 +36,28 @@ static int write_error(struct apply *a, int rc)
 
 static int part_load(struct apply *a, struct part *p)
 {
-    int rc = p->kind == 'T' ? store_topic(a->s, a->txn, p->name, &p->row)
-                            : store_table(a->s, a->txn, p->name, &p->id);
+    int rc = p->is.kind == 'T'
+                 ? store_topic(a->s, a->txn, p->is.name, p->is.partition, &p->row)
+                 : store_table(a->s, a->txn, p->is.name, p->is.partition, &p->id);
     if (rc != MDB_NOTFOUND) {
         return write_error(a, rc);
     }
     a->ids++;
     a->new_ids = true;
-    if (p->kind == 'T') {
+    if (p->is.kind == 'T') {
         p->row = (struct topic_row){.id = (uint32_t)a->ids};
         p->dirty = true;
         return 0;
     }
     p->id = (uint32_t)a->ids;
-    rc = store_put_name(a->s, a->txn, 'R', p->name, span_of(&p->id, sizeof(p->id)));
+    rc = store_put_name(a->s, a->txn, &p->is, span_of(&p->id, sizeof(p->id)));
     return write_error(a, rc);
 }
 
 static int part_find(struct apply *a, struct tx_name *name)
 {
     for (size_t i = a->n; i-- > 0;) {
-        if (a->parts[i].kind == name->kind && strcmp(a->parts[i].name, name->name) == 0) {
+        if (store_name_eq(&a->parts[i].is, &name->is)) {
             name->part = i;
             return 0;
         }
@@ -72,8 +72,7 @@ static int part_find(struct apply *a, struct tx_name *name)
         a->cap = cap;
     }
     struct part *p = &a->parts[a->n];
-    *p = (struct part){.kind = name->kind};
-    memcpy(p->name, name->name, sizeof(p->name));
+    *p = (struct part){.is = name->is};
     name->part = a->n++;
     return part_load(a, p);
 }
@@ -124,8 +123,8 @@ static int apply_ack(struct apply *a, const struct op *op, struct part *p)
 {
     if (op->offset >= p->row.next) {
         return err_set(a->err, ERR_INPUT,
-                       "could not acknowledge '%s'/0/%llu: the topic ends at %llu",
-                       p->name, (unsigned long long)op->offset,
+                       "could not acknowledge '%s'/%u/%llu: the topic ends at %llu",
+                       p->is.name, p->is.partition, (unsigned long long)op->offset,
                        (unsigned long long)p->row.next);
     }
     p->acked = p->dirty = true;
@@ -253,8 +252,7 @@ static int apply_end(struct apply *a)
     for (size_t i = 0; rc == 0 && i < a->n; i++) {
         const struct part *p = &a->parts[i];
         if (p->dirty) {
-            rc = store_put_name(a->s, a->txn, 'T', p->name,
-                                span_of(&p->row, sizeof(p->row)));
+            rc = store_put_name(a->s, a->txn, &p->is, span_of(&p->row, sizeof(p->row)));
         }
     }
     if (rc == 0 && a->new_ids) {

@@ -13,6 +13,7 @@
 
 struct feed_topic {
     char name[QUEUE_NAME_MAX];
+    uint32_t partition;
     uint64_t next;    /* the lowest offset not yet given */
     uint64_t dry_txn; /* nothing was left as of this LMDB transaction */
     bool paused;
@@ -23,7 +24,7 @@ struct queue_feed {
     struct queue_feed *next_feed;
     struct queue_cursor *cursor;
     char pattern[QUEUE_NAME_MAX];
-    struct feed_topic *topics; /* by name */
+    struct feed_topic *topics; /* by name and partition */
     size_t n, cap, turn;
     uint64_t ids_seen; /* names were listed when this was the last id given */
     bool listed;
@@ -50,28 +51,35 @@ bool feed_covers(const struct queue *q, const char *topic)
 
 /* ---- topics ---- */
 
-/* Where `name` is, or would be. */
-static size_t topic_index(const struct queue_feed *f, const char *name, bool *ret_found)
+static int topic_cmp(const struct feed_topic *t, const char *name, uint32_t partition)
+{
+    int r = strcmp(t->name, name);
+    return r ? r : (t->partition > partition) - (t->partition < partition);
+}
+
+/* Where it is, or would be. */
+static size_t topic_index(const struct queue_feed *f, const char *name,
+                          uint32_t partition, bool *ret_found)
 {
     size_t lo = 0, hi = f->n;
     while (lo < hi) {
         size_t mid = lo + (hi - lo) / 2;
-        if (strcmp(f->topics[mid].name, name) < 0) {
+        if (topic_cmp(&f->topics[mid], name, partition) < 0) {
             lo = mid + 1;
         } else {
             hi = mid;
         }
     }
-    *ret_found = lo < f->n && strcmp(f->topics[lo].name, name) == 0;
+    *ret_found = lo < f->n && topic_cmp(&f->topics[lo], name, partition) == 0;
     return lo;
 }
 
-static int topic_join(struct queue_feed *f, struct span name)
+static int topic_join(struct queue_feed *f, const struct store_name *name)
 {
-    struct feed_topic t = {.next = 0};
+    struct feed_topic t = {.partition = name->partition};
     bool found;
-    memcpy(t.name, name.p, name.n);
-    size_t at = topic_index(f, t.name, &found);
+    memcpy(t.name, name->name, sizeof(t.name));
+    size_t at = topic_index(f, t.name, t.partition, &found);
     if (found) {
         return 0;
     }
@@ -106,13 +114,12 @@ static int list_topics(struct queue_feed *f, MDB_txn *txn)
     MDB_val k = val_of(key, n + 1), v;
     rc = mdb_cursor_get(names, &k, &v, MDB_SET_RANGE);
     for (; rc == 0; rc = mdb_cursor_get(names, &k, &v, MDB_NEXT)) {
-        bool whole = f->pattern[n - 1] != '.';
-        if (k.mv_size < n + 1 || memcmp(k.mv_data, key, n + 1) != 0 ||
-            k.mv_size > QUEUE_NAME_MAX || (whole && k.mv_size != n + 1) ||
+        struct store_name name;
+        if (!store_name_read(&k, &name) || name.kind != 'T' || !matches(f, name.name) ||
             f->n >= FEED_TOPICS_MAX) {
             break;
         }
-        rc = topic_join(f, span_of((const char *)k.mv_data + 1, k.mv_size - 1));
+        rc = topic_join(f, &name);
         if (rc) {
             break;
         }
@@ -192,9 +199,9 @@ static int topic_next(struct queue_feed *f, struct feed_topic *t, struct queue_m
 {
     const struct store *s = &f->q->store;
     MDB_txn *txn = f->cursor->txn;
-    struct queue_at at = {.offset = 0};
+    struct queue_at at = {.partition = t->partition};
     struct topic_row row;
-    int rc = store_topic(s, txn, t->name, &row);
+    int rc = store_topic(s, txn, t->name, t->partition, &row);
     if (rc == 0) {
         rc = ack_skip(s, txn, &row, t->next, &at.offset);
     }
@@ -252,8 +259,8 @@ static struct feed_topic *find_topic(struct queue_feed *f, const char *topic,
                                      uint32_t partition)
 {
     bool found;
-    size_t at = topic_index(f, topic, &found);
-    return found && partition == 0 ? &f->topics[at] : NULL;
+    size_t at = topic_index(f, topic, partition, &found);
+    return found ? &f->topics[at] : NULL;
 }
 
 int queue_pause(struct queue_feed *f, const char *topic, uint32_t partition,
@@ -282,14 +289,14 @@ int queue_resume(struct queue_feed *f, const char *topic, uint32_t partition)
 int queue_low(struct queue_feed *f, const char *topic, uint32_t partition, uint64_t *ret)
 {
     struct topic_row row;
-    if (partition != 0 || !queue_name_ok(topic)) {
+    if (partition >= QUEUE_PARTITIONS || !queue_name_ok(topic)) {
         return -ERR_INPUT;
     }
     int r = read_begin(f->cursor, NULL);
     if (r < 0) {
         return r;
     }
-    int rc = store_topic(&f->q->store, f->cursor->txn, topic, &row);
+    int rc = store_topic(&f->q->store, f->cursor->txn, topic, partition, &row);
     read_end(f->cursor);
     if (rc) {
         return rc == MDB_NOTFOUND ? -ERR_INPUT : read_error(f->cursor, rc, NULL);
@@ -306,7 +313,7 @@ int queue_acked(struct queue_feed *f, const struct queue_at *at, struct err *err
     if (r < 0) {
         return r;
     }
-    int rc = store_topic(&f->q->store, f->cursor->txn, at->topic, &row);
+    int rc = store_topic(&f->q->store, f->cursor->txn, at->topic, at->partition, &row);
     if (rc == 0) {
         rc = ack_skip(&f->q->store, f->cursor->txn, &row, at->offset, &unacked);
     }

@@ -73,7 +73,7 @@ static int append_referred(struct queue_cursor *c, const struct queue_at *at,
                            const struct rec_ref *ref, struct err *err)
 {
     const struct store *s = &c->q->store;
-    struct queue_at target = {.partition = ref->partition, .offset = ref->offset};
+    struct queue_at target = {.offset = ref->offset};
     uint8_t key[LOG_KEY_BYTES];
     log_key(ref->topic, ref->offset, key);
     const struct rec_place place = log_place(s, key);
@@ -90,7 +90,7 @@ static int append_referred(struct queue_cursor *c, const struct queue_at *at,
     if (!why) {
         return 0;
     }
-    if (store_topic_of(s, c->txn, ref->topic, target.topic) != 0) {
+    if (store_topic_of(s, c->txn, ref->topic, &target) != 0) {
         return damaged(c, at, "it refers to a topic that is gone", err);
     }
     if (rc != MDB_NOTFOUND) {
@@ -160,13 +160,15 @@ int read_log_record(struct queue_cursor *c, const struct queue_at *at,
 
 /* ---- from a position on ---- */
 
-static int set_position(struct queue_cursor *c, enum read_mode mode, const char *name)
+static int set_position(struct queue_cursor *c, enum read_mode mode, const char *name,
+                        uint32_t partition)
 {
     c->mode = READ_NONE;
-    if (!queue_name_ok(name)) {
+    if (!queue_name_ok(name) || partition >= QUEUE_PARTITIONS) {
         return -ERR_INPUT;
     }
     c->mode = mode;
+    c->partition = partition;
     memcpy(c->name, name, strlen(name) + 1);
     return 0;
 }
@@ -174,14 +176,12 @@ static int set_position(struct queue_cursor *c, enum read_mode mode, const char 
 int queue_read_topic(struct queue_cursor *c, const char *topic, uint32_t partition,
                      uint64_t from)
 {
-    if (partition != 0) {
-        return -ERR_INPUT;
-    }
     c->offset = from;
-    return set_position(c, READ_TOPIC, topic);
+    return set_position(c, READ_TOPIC, topic, partition);
 }
 
-int queue_read_table(struct queue_cursor *c, const char *table, struct span from_key)
+int queue_read_table(struct queue_cursor *c, const char *table, uint32_t partition,
+                     struct span from_key)
 {
     if (from_key.n > QUEUE_KEY_MAX) {
         return -ERR_INPUT;
@@ -191,14 +191,14 @@ int queue_read_table(struct queue_cursor *c, const char *table, struct span from
     }
     c->row_bytes = from_key.n;
     c->past_row = false;
-    return set_position(c, READ_TABLE, table);
+    return set_position(c, READ_TABLE, table, partition);
 }
 
 static int next_record(struct queue_cursor *c, struct queue_msg *ret, struct err *err)
 {
-    struct queue_at at = {.offset = 0};
+    struct queue_at at = {.partition = c->partition};
     struct topic_row row;
-    int rc = store_topic(&c->q->store, c->txn, c->name, &row);
+    int rc = store_topic(&c->q->store, c->txn, c->name, c->partition, &row);
     if (rc) {
         return rc == MDB_NOTFOUND ? 0 : read_error(c, rc, err);
     }
@@ -223,10 +223,10 @@ static int seek_row(struct queue_cursor *c, MDB_val *k, MDB_val *v)
 
 static int next_row(struct queue_cursor *c, struct queue_msg *ret, struct err *err)
 {
-    struct queue_at at = {.offset = 0};
+    struct queue_at at = {.partition = c->partition};
     uint8_t key[ROWS_KEY_BYTES];
     uint32_t id;
-    int rc = store_table(&c->q->store, c->txn, c->name, &id);
+    int rc = store_table(&c->q->store, c->txn, c->name, c->partition, &id);
     if (rc) {
         return rc == MDB_NOTFOUND ? 0 : read_error(c, rc, err);
     }
@@ -270,7 +270,7 @@ static int fetch(struct queue_cursor *c, const struct queue_at *at, struct queue
                  struct err *err)
 {
     struct topic_row row;
-    int rc = store_topic(&c->q->store, c->txn, at->topic, &row);
+    int rc = store_topic(&c->q->store, c->txn, at->topic, at->partition, &row);
     if (rc) {
         return rc == MDB_NOTFOUND ? 0 : read_error(c, rc, err);
     }
@@ -284,7 +284,7 @@ int queue_fetch(struct queue_cursor *c, const struct queue_at *at, struct queue_
                 struct err *err)
 {
     const struct queue_at where = *at; /* `at` may stand in `ret` */
-    if (where.partition != 0 || !queue_name_ok(where.topic)) {
+    if (where.partition >= QUEUE_PARTITIONS || !queue_name_ok(where.topic)) {
         return 0;
     }
     int r = read_begin(c, err);
@@ -296,14 +296,13 @@ int queue_fetch(struct queue_cursor *c, const struct queue_at *at, struct queue_
     return r;
 }
 
-static int get_row(struct queue_cursor *c, const char *table, struct span row_key,
-                   struct queue_msg *ret, struct err *err)
+static int get_row(struct queue_cursor *c, const struct queue_at *table,
+                   struct span row_key, struct queue_msg *ret, struct err *err)
 {
-    struct queue_at at = {.offset = 0};
     uint8_t key[ROWS_KEY_BYTES];
     uint32_t id;
     MDB_val k, v;
-    int rc = store_table(&c->q->store, c->txn, table, &id);
+    int rc = store_table(&c->q->store, c->txn, table->topic, table->partition, &id);
     if (rc == 0) {
         k = val_of(key, rows_key(id, row_key, key));
         rc = mdb_get(c->txn, c->q->store.rows, &k, &v);
@@ -311,33 +310,37 @@ static int get_row(struct queue_cursor *c, const char *table, struct span row_ke
     if (rc) {
         return rc == MDB_NOTFOUND ? 0 : read_error(c, rc, err);
     }
-    memcpy(at.topic, table, strlen(table) + 1);
     const struct rec_place place = rows_place(&c->q->store, key, k.mv_size);
-    return copy_out(c, &at, &place, v, ret, err);
+    return copy_out(c, table, &place, v, ret, err);
 }
 
-int queue_table_get(struct queue_cursor *c, const char *table, struct span key,
-                    struct queue_msg *ret, struct err *err)
+int queue_table_get(struct queue_cursor *c, const char *table, uint32_t partition,
+                    struct span key, struct queue_msg *ret, struct err *err)
 {
-    if (!queue_name_ok(table) || key.n == 0 || key.n > QUEUE_KEY_MAX) {
+    struct queue_at at = {.partition = partition};
+    if (!queue_name_ok(table) || partition >= QUEUE_PARTITIONS || key.n == 0 ||
+        key.n > QUEUE_KEY_MAX) {
         return 0;
     }
+    memcpy(at.topic, table, strlen(table) + 1);
     int r = read_begin(c, err);
     if (r < 0) {
         return r;
     }
-    r = get_row(c, table, key, ret, err);
+    r = get_row(c, &at, key, ret, err);
     read_end(c);
     return r;
 }
 
 /* ---- names and numbers ---- */
 
+/* The next name of that kind behind `after`, whatever its partitions. */
 static int next_name(struct queue_cursor *c, char kind, struct span prefix,
                      const char *after, char ret[static QUEUE_NAME_MAX])
 {
     char key[QUEUE_NAME_MAX + 1] = {kind};
     struct span from = span_cmp(span_str(after), prefix) > 0 ? span_str(after) : prefix;
+    struct store_name name = {.kind = kind};
     MDB_cursor *names = NULL;
     int rc = mdb_cursor_open(c->txn, c->q->store.names, &names);
     if (rc) {
@@ -348,21 +351,16 @@ static int next_name(struct queue_cursor *c, char kind, struct span prefix,
     }
     MDB_val k = val_of(key, from.n + 1), v;
     rc = mdb_cursor_get(names, &k, &v, MDB_SET_RANGE);
-    if (rc == 0 && *after && k.mv_size == from.n + 1 &&
-        memcmp(k.mv_data, key, from.n + 1) == 0 && span_is(from, after)) {
+    while (rc == 0 && store_name_read(&k, &name) && strcmp(name.name, after) == 0) {
         rc = mdb_cursor_get(names, &k, &v, MDB_NEXT);
     }
-    if (rc == 0) {
-        struct span name = span_of((const char *)k.mv_data + 1, k.mv_size - 1);
-        if (*(const char *)k.mv_data == kind && name.n >= prefix.n &&
-            name.n < QUEUE_NAME_MAX && span_eq(span_of(name.p, prefix.n), prefix)) {
-            memcpy(ret, name.p, name.n);
-            ret[name.n] = '\0';
-        } else {
-            rc = MDB_NOTFOUND;
-        }
-    }
     mdb_cursor_close(names);
+    if (rc == 0 && (name.kind != kind || strncmp(name.name, prefix.p, prefix.n) != 0)) {
+        rc = MDB_NOTFOUND;
+    }
+    if (rc == 0) {
+        memcpy(ret, name.name, sizeof(name.name));
+    }
     return rc;
 }
 
@@ -407,9 +405,9 @@ int queue_bounds(struct queue_cursor *c, const char *topic, uint32_t partition,
     if (r < 0) {
         return r;
     }
-    int rc = partition || !queue_name_ok(topic)
+    int rc = partition >= QUEUE_PARTITIONS || !queue_name_ok(topic)
                  ? MDB_NOTFOUND
-                 : store_topic(&c->q->store, c->txn, topic, &row);
+                 : store_topic(&c->q->store, c->txn, topic, partition, &row);
     read_end(c);
     if (rc && rc != MDB_NOTFOUND) {
         return read_error(c, rc, err);

@@ -80,19 +80,34 @@ int store_error(const char *dir, const char *what, int rc, struct err *err)
 
 /* ---- names and numbers ---- */
 
-static size_t name_key(char kind, const char *name, char ret[static QUEUE_NAME_MAX + 1])
+static size_t name_key(char kind, const char *name, uint32_t partition,
+                       char ret[static NAME_KEY_MAX])
 {
-    const struct span s = span_str(name);
-    ret[0] = kind;
-    memcpy(ret + 1, s.p, s.n);
-    return 1 + s.n;
+    int n = partition ? snprintf(ret, NAME_KEY_MAX, "%c%s#%u", kind, name, partition)
+                      : snprintf(ret, NAME_KEY_MAX, "%c%s", kind, name);
+    return (size_t)n;
 }
 
-static int get_name(const struct store *s, MDB_txn *txn, char kind, const char *name,
+bool store_name_read(const MDB_val *key, struct store_name *ret)
+{
+    struct span rest = span_of((const char *)key->mv_data + 1, key->mv_size - 1);
+    const char *mark = rest.n ? memchr(rest.p, '#', rest.n) : NULL;
+    size_t n = mark ? (size_t)(mark - rest.p) : rest.n;
+    if (n == 0 || n >= QUEUE_NAME_MAX) {
+        return false;
+    }
+    *ret = (struct store_name){.kind = *(const char *)key->mv_data};
+    memcpy(ret->name, rest.p, n);
+    for (size_t i = n + 1; i < rest.n; i++) {
+        ret->partition = 10 * ret->partition + (uint32_t)(rest.p[i] - '0');
+    }
+    return true;
+}
+
+static int get_name(const struct store *s, MDB_txn *txn, const struct span *name,
                     MDB_val ret)
 {
-    char key[QUEUE_NAME_MAX + 1];
-    MDB_val k = val_of(key, name_key(kind, name, key)), v;
+    MDB_val k = val_of(name->p, name->n), v;
     int rc = mdb_get(txn, s->names, &k, &v);
     if (rc) {
         return rc;
@@ -104,28 +119,34 @@ static int get_name(const struct store *s, MDB_txn *txn, char kind, const char *
     return 0;
 }
 
-int store_topic(const struct store *s, MDB_txn *txn, const char *name,
+int store_topic(const struct store *s, MDB_txn *txn, const char *name, uint32_t partition,
                 struct topic_row *ret)
 {
-    return get_name(s, txn, 'T', name, val_of(ret, sizeof(*ret)));
+    char key[NAME_KEY_MAX];
+    const struct span k = span_of(key, name_key('T', name, partition, key));
+    return get_name(s, txn, &k, val_of(ret, sizeof(*ret)));
 }
 
-int store_table(const struct store *s, MDB_txn *txn, const char *name, uint32_t *ret_id)
+int store_table(const struct store *s, MDB_txn *txn, const char *name, uint32_t partition,
+                uint32_t *ret_id)
 {
-    return get_name(s, txn, 'R', name, val_of(ret_id, sizeof(*ret_id)));
+    char key[NAME_KEY_MAX];
+    const struct span k = span_of(key, name_key('R', name, partition, key));
+    return get_name(s, txn, &k, val_of(ret_id, sizeof(*ret_id)));
 }
 
-int store_put_name(const struct store *s, MDB_txn *txn, char kind, const char *name,
+int store_put_name(const struct store *s, MDB_txn *txn, const struct store_name *name,
                    struct span value)
 {
-    char key[QUEUE_NAME_MAX + 1];
-    MDB_val k = val_of(key, name_key(kind, name, key)), v = val_of(value.p, value.n);
+    char key[NAME_KEY_MAX];
+    MDB_val k = val_of(key, name_key(name->kind, name->name, name->partition, key));
+    MDB_val v = val_of(value.p, value.n);
     return mdb_put(txn, s->names, &k, &v, 0);
 }
 
-int store_topic_of(const struct store *s, MDB_txn *txn, uint32_t id,
-                   char ret[static QUEUE_NAME_MAX])
+int store_topic_of(const struct store *s, MDB_txn *txn, uint32_t id, struct queue_at *ret)
 {
+    struct store_name name;
     MDB_cursor *c = NULL;
     int rc = mdb_cursor_open(txn, s->names, &c);
     if (rc) {
@@ -135,14 +156,14 @@ int store_topic_of(const struct store *s, MDB_txn *txn, uint32_t id,
     rc = mdb_cursor_get(c, &k, &v, MDB_SET_RANGE);
     for (; rc == 0; rc = mdb_cursor_get(c, &k, &v, MDB_NEXT)) {
         struct topic_row row;
-        if (*(const char *)k.mv_data != 'T' || v.mv_size != sizeof(row)) {
+        if (!store_name_read(&k, &name) || name.kind != 'T' || v.mv_size != sizeof(row)) {
             rc = MDB_NOTFOUND;
             break;
         }
         memcpy(&row, v.mv_data, sizeof(row));
         if (row.id == id) {
-            memcpy(ret, (const char *)k.mv_data + 1, k.mv_size - 1);
-            ret[k.mv_size - 1] = '\0';
+            memcpy(ret->topic, name.name, sizeof(ret->topic));
+            ret->partition = name.partition;
             break;
         }
     }

@@ -66,16 +66,24 @@ bool queue_tx_full(const struct queue_tx *tx, size_t more_bytes)
            (tx->bytes > 0 && tx->bytes + more_bytes > QUEUE_TX_BYTES);
 }
 
+struct op_name {
+    char kind; /* 'T' or 'R' */
+    const char *name;
+    uint32_t partition;
+};
+
 static int no_memory(struct err *err)
 {
     return err_set(err, ERR_FAIL, "could not collect a transaction: no memory");
 }
 
-static int tx_name(struct queue_tx *tx, char kind, const char *name, uint32_t *ret,
+static int tx_name(struct queue_tx *tx, const struct op_name *name, uint32_t *ret,
                    struct err *err)
 {
     for (size_t i = tx->n_names; i-- > 0;) { /* the last ones are asked for most */
-        if (tx->names[i].kind == kind && strcmp(tx->names[i].name, name) == 0) {
+        const struct store_name *is = &tx->names[i].is;
+        if (is->kind == name->kind && is->partition == name->partition &&
+            strcmp(is->name, name->name) == 0) {
             *ret = (uint32_t)i;
             return 0;
         }
@@ -90,8 +98,8 @@ static int tx_name(struct queue_tx *tx, char kind, const char *name, uint32_t *r
         tx->cap_names = cap;
     }
     struct tx_name *n = &tx->names[tx->n_names];
-    *n = (struct tx_name){.kind = kind};
-    memcpy(n->name, name, strlen(name) + 1);
+    *n = (struct tx_name){.is = {.kind = name->kind, .partition = name->partition}};
+    memcpy(n->is.name, name->name, strlen(name->name) + 1);
     *ret = (uint32_t)tx->n_names++;
     return 0;
 }
@@ -114,13 +122,18 @@ static struct op *tx_op(struct queue_tx *tx, enum op_kind kind)
 
 /* ---- checks ---- */
 
-static int check_name(const char *what, const char *name, struct err *err)
+static int check_name(const struct op_name *n, struct err *err)
 {
-    if (queue_name_ok(name)) {
+    const char *what = n->kind == 'T' ? "topic" : "table";
+    if (n->partition >= QUEUE_PARTITIONS) {
+        return err_set(err, ERR_INPUT, "could not use %s '%.200s': no partition %u", what,
+                       n->name, n->partition);
+    }
+    if (queue_name_ok(n->name)) {
         return 0;
     }
     int r = err_set(err, ERR_INPUT, "could not use %s '%.200s': the name is not valid",
-                    what, name);
+                    what, n->name);
     err_hint(err, "use 1 to %d of A-Z a-z 0-9 . _ -", QUEUE_NAME_MAX - 1);
     return r;
 }
@@ -161,27 +174,22 @@ static int check_room(const struct queue_tx *tx, size_t more, struct err *err)
         tx->n_records, tx->bytes);
 }
 
-static int check_owner(const struct queue_tx *tx, const char *what, const char *topic,
-                       uint32_t partition, struct err *err)
+static int check_owner(const struct queue_tx *tx, const char *what,
+                       const struct op_name *topic, struct err *err)
 {
     if (!atomic_load(&tx->q->owner)) {
         int r = err_set(err, ERR_FAIL, "could not %s '%s': another process owns '%s'",
-                        what, topic, tx->q->dir);
+                        what, topic->name, tx->q->dir);
         err_hint(err, "only the owner of a data folder may do that");
         return r;
     }
-    if (partition != 0) {
-        return err_set(err, ERR_INPUT, "could not %s '%s': it has no partition %u", what,
-                       topic, partition);
-    }
-    return check_name("topic", topic, err);
+    return check_name(topic, err);
 }
 
 /* ---- records and rows ---- */
 
 struct op_parts {
-    char kind; /* of the name */
-    const char *name;
+    struct op_name to;
     struct span key, headers, value;
 };
 
@@ -190,15 +198,15 @@ static int tx_add(struct queue_tx *tx, enum op_kind kind, const struct op_parts 
 {
     uint32_t name = 0;
     size_t n = p->key.n + p->headers.n + p->value.n;
-    int r = check_name(p->kind == 'T' ? "topic" : "table", p->name, err);
+    int r = check_name(&p->to, err);
     if (r == 0) {
-        r = check_sizes(p->name, p->key, p->headers, p->value, err);
+        r = check_sizes(p->to.name, p->key, p->headers, p->value, err);
     }
     if (r == 0) {
         r = check_room(tx, n, err);
     }
     if (r == 0) {
-        r = tx_name(tx, p->kind, p->name, &name, err);
+        r = tx_name(tx, &p->to, &name, err);
     }
     if (r < 0) {
         return r;
@@ -227,17 +235,17 @@ static int tx_add(struct queue_tx *tx, enum op_kind kind, const struct op_parts 
     return 0;
 }
 
-int queue_put(struct queue_tx *tx, const char *topic, struct span key,
+int queue_put(struct queue_tx *tx, const char *topic, uint32_t partition, struct span key,
               struct span headers, struct span value, struct err *err)
 {
-    const struct op_parts p = {'T', topic, key, headers, value};
+    const struct op_parts p = {{'T', topic, partition}, key, headers, value};
     return tx_add(tx, OP_PUT, &p, NULL, err);
 }
 
-int queue_table_put(struct queue_tx *tx, const char *table, struct span key,
-                    struct span value, struct err *err)
+int queue_table_put(struct queue_tx *tx, const char *table, uint32_t partition,
+                    struct span key, struct span value, struct err *err)
 {
-    const struct op_parts p = {'R', table, key, SPAN_NONE, value};
+    const struct op_parts p = {{'R', table, partition}, key, SPAN_NONE, value};
     if (key.n == 0) {
         return err_set(err, ERR_INPUT, "could not put a row into '%s': its key is empty",
                        table);
@@ -256,8 +264,7 @@ static int find_ref(struct queue *q, const struct queue_at *from, struct rec_ref
     if (r < 0) {
         return r;
     }
-    int rc = from->partition ? MDB_NOTFOUND
-                             : store_topic(&q->store, q->peek->txn, from->topic, &row);
+    int rc = store_topic(&q->store, q->peek->txn, from->topic, from->partition, &row);
     if (rc == 0) {
         log_key(row.id, from->offset, key);
         MDB_val k = val_of(key, sizeof(key)), v;
@@ -280,18 +287,20 @@ static int find_ref(struct queue *q, const struct queue_at *from, struct rec_ref
     return rc ? read_error(q->peek, rc, err) : 0;
 }
 
-int queue_forward(struct queue_tx *tx, const char *topic, struct span key,
-                  struct span headers, const struct queue_at *from, struct err *err)
+int queue_forward(struct queue_tx *tx, const char *topic, uint32_t partition,
+                  struct span key, struct span headers, const struct queue_at *from,
+                  struct err *err)
 {
     struct rec_ref ref = {0};
-    int r = check_name("topic", from->topic, err);
+    const struct op_name source = {'T', from->topic, from->partition};
+    int r = check_name(&source, err);
     if (r < 0) {
         return r;
     }
     pthread_mutex_lock(&tx->q->peek_mu);
     r = find_ref(tx->q, from, &ref, err);
     pthread_mutex_unlock(&tx->q->peek_mu);
-    const struct op_parts p = {'T', topic, key, headers, SPAN_NONE};
+    const struct op_parts p = {{'T', topic, partition}, key, headers, SPAN_NONE};
     return r < 0 ? r : tx_add(tx, OP_FORWARD, &p, &ref, err);
 }
 
@@ -300,7 +309,8 @@ int queue_forward(struct queue_tx *tx, const char *topic, struct span key,
 int queue_ack(struct queue_tx *tx, const struct queue_at *at, struct err *err)
 {
     uint32_t name = 0;
-    int r = check_owner(tx, "acknowledge records of", at->topic, at->partition, err);
+    const struct op_name topic = {'T', at->topic, at->partition};
+    int r = check_owner(tx, "acknowledge records of", &topic, err);
     if (r < 0) {
         return r;
     }
@@ -308,7 +318,7 @@ int queue_ack(struct queue_tx *tx, const struct queue_at *at, struct err *err)
         return err_set(err, ERR_FAIL,
                        "could not acknowledge a record: the transaction is full");
     }
-    r = tx_name(tx, 'T', at->topic, &name, err);
+    r = tx_name(tx, &topic, &name, err);
     if (r < 0) {
         return r;
     }
@@ -323,13 +333,13 @@ int queue_ack(struct queue_tx *tx, const struct queue_at *at, struct err *err)
     return 0;
 }
 
-static int peek_topic(struct queue *q, const char *topic, struct topic_row *ret,
+static int peek_topic(struct queue *q, const struct op_name *topic, struct topic_row *ret,
                       struct err *err)
 {
     pthread_mutex_lock(&q->peek_mu);
     int r = read_begin(q->peek, err);
     if (r == 0) {
-        int rc = store_topic(&q->store, q->peek->txn, topic, ret);
+        int rc = store_topic(&q->store, q->peek->txn, topic->name, topic->partition, ret);
         read_end(q->peek);
         r = rc == 0 ? 1 : rc == MDB_NOTFOUND ? 0 : read_error(q->peek, rc, err);
     }
@@ -342,9 +352,10 @@ int queue_trim(struct queue_tx *tx, const char *topic, uint32_t partition,
 {
     struct topic_row row = {0};
     uint32_t name = 0;
-    int r = check_owner(tx, "trim", topic, partition, err);
+    const struct op_name which = {'T', topic, partition};
+    int r = check_owner(tx, "trim", &which, err);
     if (r == 0) {
-        r = peek_topic(tx->q, topic, &row, err);
+        r = peek_topic(tx->q, &which, &row, err);
     }
     if (r <= 0) {
         return r;
@@ -358,7 +369,7 @@ int queue_trim(struct queue_tx *tx, const char *topic, uint32_t partition,
         return err_set(err, ERR_FAIL, "could not trim '%s': the transaction is full",
                        topic);
     }
-    r = tx_name(tx, 'T', topic, &name, err);
+    r = tx_name(tx, &which, &name, err);
     if (r < 0) {
         return r;
     }

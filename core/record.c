@@ -136,7 +136,7 @@ int run_cancelled(struct queue_cursor *c, const char *team, const char *feature,
     struct queue_msg row;
     table_runs(team, table);
     cancel_key(feature, run, key);
-    return queue_table_get(c, table, span_str(key), &row, err);
+    return queue_table_get(c, table, 0, span_str(key), &row, err);
 }
 
 void budget_key(const char *scope, uint64_t edit, char ret[static QUEUE_KEY_MAX])

@@ -22,7 +22,7 @@ static int put_row(struct retry *r, struct queue_tx *tx, struct err *err)
     if (run_row_encode(&r->row, &json) < 0) {
         return err_set(err, ERR_FAIL, "could not describe run '%s'", r->conf->run);
     }
-    return queue_table_put(tx, table, span_str(key), buf_span(&json), err);
+    return queue_table_put(tx, table, 0, span_str(key), buf_span(&json), err);
 }
 
 static int fetch(struct retry *r, const struct retry_job *job, struct queue_msg *ret,
@@ -57,7 +57,7 @@ static int put_job(struct retry *r, struct queue_tx *tx, const struct queue_msg 
         return err_set(err, ERR_FAIL, "could not retry line %llu: headers do not fit",
                        (unsigned long long)head.line);
     }
-    return queue_put(tx, r->topic, SPAN_NONE, buf_span(&block), was->value, err);
+    return queue_put(tx, r->topic, 0, SPAN_NONE, buf_span(&block), was->value, err);
 }
 
 /* As many as one transaction takes. */

@@ -136,7 +136,7 @@ static int put_line(struct submit *s, struct queue_tx *tx, const struct page_lin
                        "could not enqueue line %llu of '%s': its headers do not fit",
                        (unsigned long long)l->number, s->conf.label);
     }
-    return queue_put(tx, s->topic, SPAN_NONE, buf_span(&block), l->text, err);
+    return queue_put(tx, s->topic, 0, SPAN_NONE, buf_span(&block), l->text, err);
 }
 
 static int put_row(struct submit *s, struct queue_tx *tx, struct err *err)
@@ -146,7 +146,7 @@ static int put_row(struct submit *s, struct queue_tx *tx, struct err *err)
     if (run_row_encode(&s->row, &json) < 0) {
         return err_set(err, ERR_FAIL, "could not describe run '%s'", s->conf.run);
     }
-    return queue_table_put(tx, s->table, span_str(s->key), buf_span(&json), err);
+    return queue_table_put(tx, s->table, 0, span_str(s->key), buf_span(&json), err);
 }
 
 /* The file must still be the one whose digest named the run. */

@@ -152,7 +152,7 @@ static int check_table(struct queue_cursor *cur, const char *table,
 {
     const char *team = strchr(table, '.') + 1;
     struct queue_msg msg;
-    int rc = queue_read_table(cur, table, SPAN_NONE);
+    int rc = queue_read_table(cur, table, 0, SPAN_NONE);
     while (rc >= 0 && (rc = queue_read(cur, &msg, err)) > 0) {
         const char *slash = memchr(msg.key.p, '/', msg.key.n);
         size_t n = slash ? (size_t)(slash - msg.key.p) : 0;
@@ -200,7 +200,7 @@ int submit_match(struct queue *q, const struct submit_conf *conf, enum run_match
         rc = check_other_queues(cur, conf, err);
     }
     if (rc >= 0) {
-        rc = queue_table_get(cur, table, span_str(key), &msg, err);
+        rc = queue_table_get(cur, table, 0, span_str(key), &msg, err);
     }
     if (rc > 0) {
         rc = run_row_decode(msg.value, &row, err);

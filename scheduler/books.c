@@ -101,7 +101,7 @@ int books_refresh_limits(struct books *b, struct queue_cursor *c, struct err *er
     struct queue_msg row;
     struct budget_edit edit;
     uint64_t newest = b->budgets_seen;
-    int rc = queue_read_table(c, TABLE_BUDGETS, SPAN_NONE);
+    int rc = queue_read_table(c, TABLE_BUDGETS, 0, SPAN_NONE);
     while (rc >= 0 && (rc = queue_read(c, &row, err)) > 0) {
         if (row.commit <= b->budgets_seen) {
             continue;
@@ -167,7 +167,7 @@ static struct line *line_of(struct books *b, struct queue_cursor *c, const char 
     if (!fresh) {
         return line;
     }
-    int rc = queue_table_get(c, TABLE_LEDGER, span_str(key), &row, err);
+    int rc = queue_table_get(c, TABLE_LEDGER, 0, span_str(key), &row, err);
     if (rc > 0) {
         rc = ledger_row_decode(row.value, &line->row, err);
     }
@@ -317,8 +317,8 @@ static void write_line(const void *node, VISIT visit, void *ctx)
     buf_init(&json, 4096);
     w->rc = ledger_row_encode(&line->row, &json);
     if (w->rc >= 0) {
-        w->rc = queue_table_put(w->tx, TABLE_LEDGER, span_str(line->key), buf_span(&json),
-                                w->err);
+        w->rc = queue_table_put(w->tx, TABLE_LEDGER, 0, span_str(line->key),
+                                buf_span(&json), w->err);
     }
     line->dirty = false;
 }
@@ -364,7 +364,7 @@ int books_load(struct books *b, struct queue *q,
         rc = books_refresh_limits(b, walk, err);
     }
     if (rc >= 0) {
-        rc = queue_read_table(walk, TABLE_OPEN, SPAN_NONE);
+        rc = queue_read_table(walk, TABLE_OPEN, 0, SPAN_NONE);
     }
     while (rc >= 0 && (rc = queue_read(walk, &row, err)) > 0) {
         rc = open_row_decode(row.value, &open, err);

@@ -219,7 +219,8 @@ static int put_open(const struct job *job, struct queue_tx *tx, struct err *err)
         return err_set(err, ERR_FAIL, "could not reserve for '%s': row too large",
                        job->ask->job);
     }
-    return queue_table_put(tx, TABLE_OPEN, span_str(job->ask->job), buf_span(&json), err);
+    return queue_table_put(tx, TABLE_OPEN, 0, span_str(job->ask->job), buf_span(&json),
+                           err);
 }
 
 static int reserve(struct scheduler *s, const struct job *job, struct queue_tx *tx,
@@ -251,7 +252,7 @@ static int release(struct scheduler *s, const struct job *job, struct queue_tx *
     buf_init(&block, RELEASE_BYTES_MAX);
     int rc = release_encode(&r, &block, err);
     if (rc >= 0) {
-        rc = queue_forward(tx, TOPIC_READY, root_key(&r, key), buf_span(&block),
+        rc = queue_forward(tx, TOPIC_READY, 0, root_key(&r, key), buf_span(&block),
                            &job->ask->at, err);
     }
     if (rc >= 0 && r.verdict == VERDICT_RUN) {
@@ -387,7 +388,7 @@ static int put_flush(struct scheduler *s, struct err *err)
     if (rc < 0) {
         return rc;
     }
-    rc = queue_put(tx, TOPIC_READY, SPAN_NONE, buf_span(&block), SPAN_NONE, err);
+    rc = queue_put(tx, TOPIC_READY, 0, SPAN_NONE, buf_span(&block), SPAN_NONE, err);
     if (rc < 0) {
         queue_tx_drop(tx);
         return rc;

@@ -39,7 +39,7 @@ static int read_row(struct queue_cursor *c, struct run *run, struct err *err)
     struct queue_msg row;
     table_runs(run->team, table);
     run_key(run->feature, run->name, key);
-    int rc = queue_table_get(c, table, span_str(key), &row, err);
+    int rc = queue_table_get(c, table, 0, span_str(key), &row, err);
     if (rc > 0) {
         rc = run_row_decode(row.value, &run->row, err);
         run->has_row = rc >= 0;
@@ -60,7 +60,7 @@ static int read_cancel(struct queue_cursor *c, struct run *run, struct err *err)
 static int read_mark(struct queue_cursor *c, struct run *run, struct err *err)
 {
     struct queue_msg row;
-    int rc = queue_table_get(c, TABLE_MARKS, span_str(run->key), &row, err);
+    int rc = queue_table_get(c, TABLE_MARKS, 0, span_str(run->key), &row, err);
     if (rc > 0 && span_u64(row.value, &run->last_line) < 0) {
         return err_set(err, ERR_FAIL, "could not read mark '%s': it is no number",
                        run->key);
@@ -135,8 +135,8 @@ static void write_mark(const void *node, VISIT visit, void *ctx)
         return;
     }
     snprintf(text, sizeof(text), "%llu", (unsigned long long)run->last_line);
-    w->rc =
-        queue_table_put(w->tx, TABLE_MARKS, span_str(run->key), span_str(text), w->err);
+    w->rc = queue_table_put(w->tx, TABLE_MARKS, 0, span_str(run->key), span_str(text),
+                            w->err);
     run->dirty = false;
 }
 

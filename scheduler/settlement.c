@@ -65,7 +65,7 @@ static int settled_row(struct scheduler *s, struct settled *settled, const char 
         *ret = known;
         return !known->over;
     }
-    int rc = queue_table_get(s->rows, TABLE_OPEN, span_str(job), &row, err);
+    int rc = queue_table_get(s->rows, TABLE_OPEN, 0, span_str(job), &row, err);
     if (rc > 0) {
         rc = open_row_decode(row.value, &open, err);
         rc = rc < 0 ? rc : 1;
@@ -80,7 +80,7 @@ static int settled_row(struct scheduler *s, struct settled *settled, const char 
 int settlement_load(struct scheduler *s, struct err *err)
 {
     struct queue_msg row;
-    int rc = queue_table_get(s->rows, TABLE_MARKS, SPAN_LIT(mark_key), &row, err);
+    int rc = queue_table_get(s->rows, TABLE_MARKS, 0, SPAN_LIT(mark_key), &row, err);
     if (rc > 0 && span_u64(row.value, &s->spend_next) < 0) {
         return err_set(err, ERR_FAIL, "could not read mark 'spend': it is no number");
     }
@@ -110,7 +110,7 @@ static int put_open(struct queue_tx *tx, const struct touched *t, struct err *er
     if (!t->over && open_row_encode(&t->open, &json) < 0) {
         return err_set(err, ERR_FAIL, "could not settle '%s': row too large", t->job);
     }
-    return queue_table_put(tx, TABLE_OPEN, span_str(t->job),
+    return queue_table_put(tx, TABLE_OPEN, 0, span_str(t->job),
                            t->over ? SPAN_NONE : buf_span(&json), err);
 }
 
@@ -163,7 +163,7 @@ static int put_mark(struct scheduler *s, struct queue_tx *tx, struct err *err)
 {
     char text[24];
     snprintf(text, sizeof(text), "%llu", (unsigned long long)s->spend_next);
-    return queue_table_put(tx, TABLE_MARKS, SPAN_LIT(mark_key), span_str(text), err);
+    return queue_table_put(tx, TABLE_MARKS, 0, SPAN_LIT(mark_key), span_str(text), err);
 }
 
 static bool room(const struct scheduler *s, unsigned n)

@@ -154,7 +154,7 @@ int answer_get(struct queue_cursor *c, const struct digest *key,
     struct queue_msg row;
     struct stored_answer a;
     int rc =
-        queue_table_get(c, TABLE_ANSWERS, span_of(key->b, sizeof(key->b)), &row, err);
+        queue_table_get(c, TABLE_ANSWERS, 0, span_of(key->b, sizeof(key->b)), &row, err);
     if (rc <= 0) {
         return rc;
     }

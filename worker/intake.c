@@ -131,7 +131,7 @@ static int check_endpoint(struct intake *in, const struct release *r, struct err
     const char *ours = r->lane == LANE_POOL ? in->conf.pool : in->conf.origin;
     table_runs(r->team, table);
     run_key(r->feature, r->run, key);
-    int rc = queue_table_get(in->answers, table, span_str(key), &msg, err);
+    int rc = queue_table_get(in->answers, table, 0, span_str(key), &msg, err);
     if (rc > 0) {
         rc = run_row_decode(msg.value, &row, err);
     }

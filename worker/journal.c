@@ -82,7 +82,7 @@ int journal_put(struct queue_tx *tx, const struct batch *b, enum batch_state sta
 int journal_put_entry(struct queue_tx *tx, const char *id, struct span row,
                       struct err *err)
 {
-    return queue_table_put(tx, TABLE_BATCHES, span_str(id), row, err);
+    return queue_table_put(tx, TABLE_BATCHES, 0, span_str(id), row, err);
 }
 
 int journal_put_members(struct queue_tx *tx, const struct batch *b, struct err *err)
@@ -107,7 +107,8 @@ int journal_put_ats(struct queue_tx *tx, const char *id, const uint64_t *at, uin
             return err_set(err, ERR_FAIL, "could not write the members of batch '%s'",
                            id);
         }
-        int rc = queue_table_put(tx, TABLE_BATCHES, span_str(key), buf_span(&json), err);
+        int rc =
+            queue_table_put(tx, TABLE_BATCHES, 0, span_str(key), buf_span(&json), err);
         if (rc < 0) {
             return rc;
         }
@@ -122,11 +123,11 @@ int journal_delete(struct queue_tx *tx, const struct batch *b, struct err *err)
 
 int journal_delete_entry(struct queue_tx *tx, const char *id, uint32_t n, struct err *err)
 {
-    int rc = queue_table_put(tx, TABLE_BATCHES, span_str(id), SPAN_NONE, err);
+    int rc = queue_table_put(tx, TABLE_BATCHES, 0, span_str(id), SPAN_NONE, err);
     for (uint32_t from = 0; rc >= 0 && from < n; from += JOURNAL_MEMBERS) {
         char key[KEY_MAX];
         snprintf(key, sizeof(key), MEMBER_KEY, id, from / JOURNAL_MEMBERS);
-        rc = queue_table_put(tx, TABLE_BATCHES, span_str(key), SPAN_NONE, err);
+        rc = queue_table_put(tx, TABLE_BATCHES, 0, span_str(key), SPAN_NONE, err);
     }
     return rc;
 }
@@ -230,7 +231,7 @@ int journal_read(struct queue *q, journal_fn fn, void *ctx, struct err *err)
     if (rc < 0) {
         return rc;
     }
-    rc = queue_read_table(c, TABLE_BATCHES, SPAN_NONE);
+    rc = queue_read_table(c, TABLE_BATCHES, 0, SPAN_NONE);
     struct queue_msg m;
     while (rc >= 0 && (rc = queue_read(c, &m, err)) > 0) {
         rc = take_row(&r, &m, err);

@@ -22,7 +22,7 @@ static int walk_some(struct tidy *t, row_fn judge, struct queue_tx *tx, struct e
         bytes += row.value.n;
         rc = judge(t, &row, err);
         if (rc > 0) {
-            rc = queue_table_put(tx, row.at.topic, row.key, SPAN_NONE, err);
+            rc = queue_table_put(tx, row.at.topic, 0, row.key, SPAN_NONE, err);
         }
         if (rc < 0) {
             return rc;
@@ -72,7 +72,7 @@ static int judge_mark(struct tidy *t, const struct queue_msg *row, struct err *e
     }
     table_runs(team, table);
     run_key(feature, of.v[2], key);
-    int rc = queue_table_get(t->look, table, span_str(key), &run, err);
+    int rc = queue_table_get(t->look, table, 0, span_str(key), &run, err);
     if (rc < 0 || (rc > 0 && !is_old(t, &run))) {
         return rc < 0 ? rc : 0;
     }
@@ -91,7 +91,7 @@ static int has_mark(struct tidy *t, const char *topic, const char *run, struct e
     if (n < 0 || (size_t)n >= sizeof(prefix)) {
         return 1; /* not a key of ours: leave it alone */
     }
-    queue_read_table(t->look, TABLE_MARKS, span_str(prefix));
+    queue_read_table(t->look, TABLE_MARKS, 0, span_str(prefix));
     int rc = queue_read(t->look, &mark, err);
     return rc <= 0 ? rc
                    : mark.key.n > (size_t)n && memcmp(mark.key.p, prefix, (size_t)n) == 0;
@@ -136,7 +136,7 @@ int tidy_runs(struct tidy *t, struct queue_tx *tx, struct err *err)
         if (rc <= 0) {
             return rc;
         }
-        queue_read_table(t->walk, t->name, SPAN_NONE);
+        queue_read_table(t->walk, t->name, 0, SPAN_NONE);
     }
     int rc = walk_some(t, judge_run, tx, err);
     t->walking = rc > 0;
@@ -146,7 +146,7 @@ int tidy_runs(struct tidy *t, struct queue_tx *tx, struct err *err)
 int tidy_marks(struct tidy *t, struct queue_tx *tx, struct err *err)
 {
     if (!t->walking) {
-        queue_read_table(t->walk, TABLE_MARKS, SPAN_NONE);
+        queue_read_table(t->walk, TABLE_MARKS, 0, SPAN_NONE);
         t->walking = true;
     }
     return walk_some(t, judge_mark, tx, err);
@@ -160,7 +160,7 @@ static void begin_walk(struct tidy *t)
         to = t->evict.newest_ms;
     }
     evict_begin(&t->evict, from, to);
-    queue_read_table(t->walk, TABLE_ANSWERS, SPAN_NONE);
+    queue_read_table(t->walk, TABLE_ANSWERS, 0, SPAN_NONE);
     t->walking = true;
     t->walks++;
 }

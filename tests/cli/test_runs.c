@@ -64,8 +64,8 @@ static void given_run(struct folder *f, const char *team, const char *feature,
     run_key(feature, run, key);
     assert_int_equal(run_row_encode(&row, &json), 0);
     assert_int_equal(queue_begin(f->queue, &tx), 0);
-    assert_int_equal(queue_table_put(tx, table, span_str(key), buf_span(&json), &f->err),
-                     0);
+    assert_int_equal(
+        queue_table_put(tx, table, 0, span_str(key), buf_span(&json), &f->err), 0);
     assert_int_equal(queue_commit_wait(tx, &commit, &f->err), 0);
 }
 

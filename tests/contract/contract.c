@@ -122,7 +122,7 @@ uint64_t commit(struct world *w, struct queue_tx *tx)
 
 void put(struct world *w, struct queue_tx *tx, const char *topic, const char *value)
 {
-    OK(w, queue_put(tx, topic, SPAN_NONE, SPAN_NONE, span_str(value), &w->err));
+    OK(w, queue_put(tx, topic, 0, SPAN_NONE, SPAN_NONE, span_str(value), &w->err));
 }
 
 uint64_t put_one(struct world *w, const char *topic, const char *value)

@@ -387,7 +387,7 @@ static void what_is_trimmed_makes_room_again(void **state)
     for (uint64_t night = 0; night < 8; night++) {
         for (int i = 0; i < 4; i++) {
             struct queue_tx *tx = begin(w);
-            OK(w, queue_put(tx, "ready", SPAN_NONE, SPAN_NONE, span_of(value, size),
+            OK(w, queue_put(tx, "ready", 0, SPAN_NONE, SPAN_NONE, span_of(value, size),
                             &w->err));
             commit(w, tx);
             ack_one(w, "ready", 4 * night + (uint64_t)i);
@@ -399,6 +399,54 @@ static void what_is_trimmed_makes_room_again(void **state)
     }
     queue_cursor_close(c);
     free(value);
+}
+
+static void expect_in(struct world *w, struct queue_feed *f, uint32_t partition,
+                      uint64_t offset)
+{
+    struct queue_msg m;
+    assert_int_equal(OK(w, queue_next(f, &m, &w->err)), 1);
+    assert_int_equal(m.at.partition, partition);
+    assert_int_equal(m.at.offset, offset);
+}
+
+static void partitions_of_a_topic_are_logs_of_their_own(void **state)
+{
+    struct world *w = *state;
+    uint64_t low = 0;
+    open_owner(w);
+    struct queue_tx *tx = begin(w);
+    for (uint32_t p = 0; p < 3; p++) {
+        for (int i = 0; i < 2; i++) {
+            OK(w,
+               queue_put(tx, "ready", p, SPAN_NONE, SPAN_NONE, SPAN_LIT("x"), &w->err));
+        }
+    }
+    commit(w, tx);
+    struct queue_feed *f = feed_on(w, "ready");
+    for (uint64_t i = 0; i < 2; i++) { /* they take turns, each in its order */
+        for (uint32_t p = 0; p < 3; p++) {
+            expect_in(w, f, p, i);
+        }
+    }
+    expect_nothing(w, f);
+    struct queue_at at = at_of("ready", 0);
+    at.partition = 2;
+    tx = begin(w);
+    OK(w, queue_ack(tx, &at, &w->err));
+    commit(w, tx);
+    for (uint32_t p = 0; p < 3; p++) {
+        assert_int_equal(queue_low(f, "ready", p, &low), 0);
+        assert_int_equal(low, p == 2);
+    }
+    assert_int_equal(queue_pause(f, "ready", 1, 0), 0);
+    queue_feed_close(f);
+    reopen_owner(w);
+    f = feed_on(w, "ready");
+    expect_in(w, f, 0, 0);
+    expect_in(w, f, 1, 0);
+    expect_in(w, f, 2, 1);
+    queue_feed_close(f);
 }
 
 const struct promise feed_promises[] = {
@@ -419,5 +467,6 @@ const struct promise feed_promises[] = {
     PROMISE(trim_drops_what_nobody_acknowledges_up_to_where_it_is_told),
     PROMISE(trim_works_in_bounded_steps),
     PROMISE(what_is_trimmed_makes_room_again),
+    PROMISE(partitions_of_a_topic_are_logs_of_their_own),
     {0},
 };

@@ -66,7 +66,8 @@ static void verb_put(char **argv)
         char value[64];
         int n = snprintf(value, sizeof(value), "%s%d", argv[5], i);
         struct queue_tx *tx = begin();
-        ok(queue_put(tx, argv[3], SPAN_NONE, SPAN_NONE, span_of(value, (size_t)n), &err));
+        ok(queue_put(tx, argv[3], 0, SPAN_NONE, SPAN_NONE, span_of(value, (size_t)n),
+                     &err));
         ok(queue_commit_wait(tx, NULL, &err));
     }
     say("done");
@@ -100,7 +101,7 @@ static uint64_t storm_count(void)
     struct queue_msg m;
     uint64_t count = 0;
     ok(queue_cursor_open(queue, &c, &err));
-    if (ok(queue_table_get(c, "storm", SPAN_LIT("count"), &m, &err))) {
+    if (ok(queue_table_get(c, "storm", 0, SPAN_LIT("count"), &m, &err))) {
         (void)span_u64(m.value, &count);
     }
     queue_cursor_close(c);
@@ -122,11 +123,11 @@ static void verb_storm(char **argv)
         for (int i = 0; i < 3; i++) {
             int n = snprintf(text, sizeof(text), "%llu", (unsigned long long)count++);
             const struct span value = span_of(text, (size_t)n);
-            ok(queue_put(tx, "storm.a", SPAN_NONE, SPAN_NONE, value, &err));
-            ok(queue_put(tx, "storm.b", SPAN_NONE, SPAN_NONE, value, &err));
+            ok(queue_put(tx, "storm.a", 0, SPAN_NONE, SPAN_NONE, value, &err));
+            ok(queue_put(tx, "storm.b", 0, SPAN_NONE, SPAN_NONE, value, &err));
         }
         int n = snprintf(text, sizeof(text), "%llu", (unsigned long long)count);
-        ok(queue_table_put(tx, "storm", SPAN_LIT("count"), span_of(text, (size_t)n),
+        ok(queue_table_put(tx, "storm", 0, SPAN_LIT("count"), span_of(text, (size_t)n),
                            &err));
         for (uint64_t i = 3; count >= 6 && i > 0; i--) { /* of the commit before */
             const struct queue_at at = {.topic = "storm.a", .offset = count - 3 - i};
@@ -148,12 +149,13 @@ static void verb_fill(char **argv)
     (void)setrlimit(RLIMIT_FSIZE, &limit);
     for (; r == 0 && commits < 10000; commits++) {
         struct queue_tx *tx = begin();
-        ok(queue_put(tx, "t", SPAN_NONE, SPAN_NONE, span_of(value, sizeof(value)), &err));
+        ok(queue_put(tx, "t", 0, SPAN_NONE, SPAN_NONE, span_of(value, sizeof(value)),
+                     &err));
         r = queue_commit_wait(tx, NULL, &err);
     }
     (void)printf("%d %s\n", commits - 1, err.msg);
     struct queue_tx *tx = begin();
-    ok(queue_put(tx, "t", SPAN_NONE, SPAN_NONE, SPAN_LIT("small"), &err));
+    ok(queue_put(tx, "t", 0, SPAN_NONE, SPAN_NONE, SPAN_LIT("small"), &err));
     say(queue_commit_wait(tx, NULL, &err) < 0 ? err.msg : "written after all");
 }
 

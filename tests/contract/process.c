@@ -94,7 +94,7 @@ static void beside_the_owner_anybody_puts_but_only_it_feeds_and_acks(void **stat
     open_beside(w);
     struct queue_tx *tx = begin(w);
     put(w, tx, "jobs.a.b", "x");
-    OK(w, queue_table_put(tx, "runs.a", SPAN_LIT("k"), SPAN_LIT("v"), &w->err));
+    OK(w, queue_table_put(tx, "runs.a", 0, SPAN_LIT("k"), SPAN_LIT("v"), &w->err));
     commit(w, tx);
     assert_int_equal(end_of(w, "jobs.a.b"), 1);
     tx = begin(w);
@@ -276,7 +276,7 @@ static uint64_t check_storm(struct world *w)
     struct queue_cursor *c = cursor_on(w);
     struct queue_msg m;
     uint64_t count = 0, low = 0, last = 0;
-    if (OK(w, queue_table_get(c, "storm", SPAN_LIT("count"), &m, &w->err))) {
+    if (OK(w, queue_table_get(c, "storm", 0, SPAN_LIT("count"), &m, &w->err))) {
         assert_int_equal(span_u64(m.value, &count), 0);
         last = m.commit;
     }
@@ -334,7 +334,7 @@ static void a_reader_beside_a_storm_never_sees_part_of_a_commit(void **state)
     struct queue_cursor *c = cursor_on(w);
     while (count <
            3000) { /* the row is written with the records: who sees it sees them */
-        if (OK(w, queue_table_get(c, "storm", SPAN_LIT("count"), &m, &w->err))) {
+        if (OK(w, queue_table_get(c, "storm", 0, SPAN_LIT("count"), &m, &w->err))) {
             assert_int_equal(span_u64(m.value, &count), 0);
             assert_true(end_of(w, "storm.b") >= count);
             const struct queue_at at = at_of("storm.a", count - 1);

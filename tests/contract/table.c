@@ -5,7 +5,7 @@ static void put_row(struct world *w, const char *table, struct span key,
                     struct span value)
 {
     struct queue_tx *tx = begin(w);
-    OK(w, queue_table_put(tx, table, key, value, &w->err));
+    OK(w, queue_table_put(tx, table, 0, key, value, &w->err));
     commit(w, tx);
 }
 
@@ -14,7 +14,7 @@ static void expect_row(struct world *w, const char *table, struct span key,
 {
     struct queue_msg m;
     struct queue_cursor *c = cursor_on(w);
-    int found = OK(w, queue_table_get(c, table, key, &m, &w->err));
+    int found = OK(w, queue_table_get(c, table, 0, key, &m, &w->err));
     assert_int_equal(found, want != NULL);
     if (want) {
         assert_span(m.key, key);
@@ -48,12 +48,12 @@ static void the_last_change_of_a_row_within_a_commit_counts(void **state)
     struct world *w = *state;
     open_owner(w);
     struct queue_tx *tx = begin(w);
-    OK(w, queue_table_put(tx, "t", SPAN_LIT("a"), SPAN_LIT("1"), &w->err));
-    OK(w, queue_table_put(tx, "t", SPAN_LIT("a"), SPAN_LIT("2"), &w->err));
-    OK(w, queue_table_put(tx, "t", SPAN_LIT("b"), SPAN_LIT("1"), &w->err));
-    OK(w, queue_table_put(tx, "t", SPAN_LIT("b"), SPAN_NONE, &w->err));
-    OK(w, queue_table_put(tx, "t", SPAN_LIT("c"), SPAN_NONE, &w->err));
-    OK(w, queue_table_put(tx, "t", SPAN_LIT("c"), SPAN_LIT("3"), &w->err));
+    OK(w, queue_table_put(tx, "t", 0, SPAN_LIT("a"), SPAN_LIT("1"), &w->err));
+    OK(w, queue_table_put(tx, "t", 0, SPAN_LIT("a"), SPAN_LIT("2"), &w->err));
+    OK(w, queue_table_put(tx, "t", 0, SPAN_LIT("b"), SPAN_LIT("1"), &w->err));
+    OK(w, queue_table_put(tx, "t", 0, SPAN_LIT("b"), SPAN_NONE, &w->err));
+    OK(w, queue_table_put(tx, "t", 0, SPAN_LIT("c"), SPAN_NONE, &w->err));
+    OK(w, queue_table_put(tx, "t", 0, SPAN_LIT("c"), SPAN_LIT("3"), &w->err));
     commit(w, tx);
     expect_row(w, "t", SPAN_LIT("a"), "2");
     expect_row(w, "t", SPAN_LIT("b"), NULL);
@@ -76,14 +76,14 @@ static void rows_are_read_in_the_order_of_their_keys_from_any_key_on(void **stat
     struct queue_cursor *c = cursor_on(w);
     for (size_t from = 0; from <= ARRAY_LEN(keys); from++) {
         size_t i = from ? from - 1 : 0;
-        OK(w, queue_read_table(c, "t", from ? keys[from - 1] : SPAN_NONE));
+        OK(w, queue_read_table(c, "t", 0, from ? keys[from - 1] : SPAN_NONE));
         for (; i < ARRAY_LEN(keys); i++) {
             assert_int_equal(OK(w, queue_read(c, &m, &w->err)), 1);
             assert_span(m.key, keys[i]);
         }
         assert_int_equal(OK(w, queue_read(c, &m, &w->err)), 0);
     }
-    OK(w, queue_read_table(c, "t", SPAN_LIT("aa"))); /* a key that is not there */
+    OK(w, queue_read_table(c, "t", 0, SPAN_LIT("aa"))); /* a key that is not there */
     assert_int_equal(OK(w, queue_read(c, &m, &w->err)), 1);
     assert_span(m.key, SPAN_LIT("ab"));
     queue_cursor_close(c);
@@ -98,7 +98,7 @@ static void a_walk_goes_on_when_rows_change_under_it(void **state)
     put_row(w, "t", SPAN_LIT("c"), SPAN_LIT("1"));
     put_row(w, "t", SPAN_LIT("d"), SPAN_LIT("1"));
     struct queue_cursor *c = cursor_on(w);
-    OK(w, queue_read_table(c, "t", SPAN_NONE));
+    OK(w, queue_read_table(c, "t", 0, SPAN_NONE));
     assert_int_equal(OK(w, queue_read(c, &m, &w->err)), 1);
     put_row(w, "t", SPAN_LIT("a"), SPAN_NONE); /* where it stands */
     put_row(w, "t", SPAN_LIT("b"), SPAN_LIT("1"));
@@ -124,7 +124,7 @@ static void the_longest_key_and_its_large_value_come_back(void **state)
     put_row(w, "t", span_of(key, sizeof(key)), span_of(value, sizeof(value)));
     put_row(w, "t", span_of(key, sizeof(key) - 1), span_of(value, sizeof(value) - 1));
     struct queue_cursor *c = cursor_on(w);
-    OK(w, queue_read_table(c, "t", SPAN_NONE));
+    OK(w, queue_read_table(c, "t", 0, SPAN_NONE));
     for (size_t less = 2; less-- > 0;) { /* the shorter key comes first */
         assert_int_equal(OK(w, queue_read(c, &m, &w->err)), 1);
         assert_span(m.key, span_of(key, sizeof(key) - less));
@@ -136,7 +136,7 @@ static void the_longest_key_and_its_large_value_come_back(void **state)
     OK(w, queue_used_bytes(c, &used, &w->err));
     assert_true(full - used > sizeof(value));
     assert_int_equal(
-        OK(w, queue_table_get(c, "t", span_of(key, sizeof(key)), &m, &w->err)), 1);
+        OK(w, queue_table_get(c, "t", 0, span_of(key, sizeof(key)), &m, &w->err)), 1);
     assert_span(m.value, SPAN_LIT("small"));
     queue_cursor_close(c);
 }
@@ -181,10 +181,62 @@ static void a_topic_and_a_table_may_have_one_name(void **state)
     ack_one(w, "acks", 0);
     expect_row(w, "acks", SPAN_LIT("k"), "a row");
     struct queue_cursor *c = cursor_on(w);
-    OK(w, queue_read_table(c, "acks", SPAN_NONE));
+    OK(w, queue_read_table(c, "acks", 0, SPAN_NONE));
     assert_int_equal(OK(w, queue_read(c, &m, &w->err)), 1);
     assert_span(m.value, SPAN_LIT("a row"));
     assert_int_equal(OK(w, queue_read(c, &m, &w->err)), 0);
+    queue_cursor_close(c);
+}
+
+static void rows_of_two_partitions_are_apart(void **state)
+{
+    struct world *w = *state;
+    struct queue_msg m;
+    open_owner(w);
+    for (uint32_t p = 0; p < 12; p += 11) {
+        char value[16];
+        snprintf(value, sizeof(value), "of %u", p);
+        struct queue_tx *tx = begin(w);
+        OK(w, queue_table_put(tx, "answers", p, SPAN_LIT("k"), span_str(value), &w->err));
+        commit(w, tx);
+    }
+    reopen_owner(w);
+    struct queue_cursor *c = cursor_on(w);
+    expect_row(w, "answers", SPAN_LIT("k"), "of 0");
+    assert_int_equal(OK(w, queue_table_get(c, "answers", 11, SPAN_LIT("k"), &m, &w->err)),
+                     1);
+    assert_span(m.value, SPAN_LIT("of 11"));
+    assert_int_equal(m.at.partition, 11);
+    assert_int_equal(OK(w, queue_table_get(c, "answers", 5, SPAN_LIT("k"), &m, &w->err)),
+                     0);
+    OK(w, queue_read_table(c, "answers", 11, SPAN_NONE));
+    assert_int_equal(OK(w, queue_read(c, &m, &w->err)), 1);
+    assert_span(m.value, SPAN_LIT("of 11"));
+    assert_int_equal(OK(w, queue_read(c, &m, &w->err)), 0);
+    queue_cursor_close(c);
+}
+
+/* "a-b" and "a.b" sort on both sides of what a partition's name might be made of. */
+static void a_name_is_listed_once_whatever_its_partitions(void **state)
+{
+    struct world *w = *state;
+    const char *const want[] = {"jobs.a", "jobs.a-b", "jobs.a.b", "jobs.ab"};
+    char name[QUEUE_NAME_MAX] = "";
+    open_owner(w);
+    struct queue_tx *tx = begin(w);
+    for (size_t i = 0; i < ARRAY_LEN(want); i++) {
+        for (uint32_t p = 1; p < 12; p += 5) {
+            OK(w,
+               queue_put(tx, want[i], p, SPAN_NONE, SPAN_NONE, SPAN_LIT("x"), &w->err));
+        }
+    }
+    commit(w, tx);
+    struct queue_cursor *c = cursor_on(w);
+    for (size_t i = 0; i < ARRAY_LEN(want); i++) {
+        assert_int_equal(OK(w, queue_topics(c, "jobs.", name, name, &w->err)), 1);
+        assert_string_equal(name, want[i]);
+    }
+    assert_int_equal(OK(w, queue_topics(c, "jobs.", name, name, &w->err)), 0);
     queue_cursor_close(c);
 }
 
@@ -196,5 +248,7 @@ const struct promise table_promises[] = {
     PROMISE(the_longest_key_and_its_large_value_come_back),
     PROMISE(topics_and_tables_are_listed_by_prefix),
     PROMISE(a_topic_and_a_table_may_have_one_name),
+    PROMISE(rows_of_two_partitions_are_apart),
+    PROMISE(a_name_is_listed_once_whatever_its_partitions),
     {0},
 };

@@ -8,7 +8,7 @@ static void what_is_committed_is_read_in_order(void **state)
     struct queue_msg m;
     open_owner(w);
     struct queue_tx *tx = begin(w);
-    OK(w, queue_put(tx, "jobs.a.b", SPAN_LIT("key"), SPAN_LIT("\1h\0\1x"),
+    OK(w, queue_put(tx, "jobs.a.b", 0, SPAN_LIT("key"), SPAN_LIT("\1h\0\1x"),
                     SPAN_LIT("one"), &w->err));
     put(w, tx, "jobs.a.b", "two");
     uint64_t number = commit(w, tx);
@@ -42,14 +42,14 @@ static void nothing_is_visible_before_its_commit(void **state)
     struct queue_tx *tx = begin(w);
     put(w, tx, "ready", "new");
     ack(w, tx, "ready", 0);
-    OK(w, queue_table_put(tx, "open", SPAN_LIT("k"), SPAN_LIT("v"), &w->err));
+    OK(w, queue_table_put(tx, "open", 0, SPAN_LIT("k"), SPAN_LIT("v"), &w->err));
     assert_int_equal(end_of(w, "ready"), 1);
-    assert_int_equal(OK(w, queue_table_get(c, "open", SPAN_LIT("k"), &m, &w->err)), 0);
+    assert_int_equal(OK(w, queue_table_get(c, "open", 0, SPAN_LIT("k"), &m, &w->err)), 0);
     expect_next(w, f, "ready", 0);
     expect_nothing(w, f);
     commit(w, tx);
     assert_int_equal(end_of(w, "ready"), 2);
-    assert_int_equal(OK(w, queue_table_get(c, "open", SPAN_LIT("k"), &m, &w->err)), 1);
+    assert_int_equal(OK(w, queue_table_get(c, "open", 0, SPAN_LIT("k"), &m, &w->err)), 1);
     expect_next(w, f, "ready", 1);
     queue_cursor_close(c);
     queue_feed_close(f);
@@ -64,7 +64,7 @@ static void a_dropped_transaction_leaves_nothing(void **state)
     struct queue_tx *tx = begin(w);
     put(w, tx, "ready", "new");
     put(w, tx, "results.a", "new");
-    OK(w, queue_table_put(tx, "open", SPAN_LIT("k"), SPAN_LIT("v"), &w->err));
+    OK(w, queue_table_put(tx, "open", 0, SPAN_LIT("k"), SPAN_LIT("v"), &w->err));
     ack(w, tx, "ready", 0);
     assert_null(queue_tx_drop(tx));
     reopen_owner(w);
@@ -74,7 +74,7 @@ static void a_dropped_transaction_leaves_nothing(void **state)
     expect_next(w, f, "ready", 0);
     queue_feed_close(f);
     struct queue_cursor *c = cursor_on(w);
-    assert_int_equal(OK(w, queue_table_get(c, "open", SPAN_LIT("k"), &m, &w->err)), 0);
+    assert_int_equal(OK(w, queue_table_get(c, "open", 0, SPAN_LIT("k"), &m, &w->err)), 0);
     queue_cursor_close(c);
 }
 
@@ -87,7 +87,7 @@ static void commit_numbers_grow_and_stand_on_records_and_rows(void **state)
     for (int i = 0; i < 20; i++) {
         struct queue_tx *tx = begin(w);
         put(w, tx, "spend", "x");
-        OK(w, queue_table_put(tx, "ledger", SPAN_LIT("row"), SPAN_LIT("x"), &w->err));
+        OK(w, queue_table_put(tx, "ledger", 0, SPAN_LIT("row"), SPAN_LIT("x"), &w->err));
         uint64_t mine = commit(w, tx);
         assert_true(mine > last);
         last = mine;
@@ -99,7 +99,7 @@ static void commit_numbers_grow_and_stand_on_records_and_rows(void **state)
         assert_int_equal(OK(w, queue_fetch(c, &at, &m, &w->err)), 1);
         assert_int_equal(m.commit, mine);
         assert_int_equal(
-            OK(w, queue_table_get(c, "ledger", SPAN_LIT("row"), &m, &w->err)), 1);
+            OK(w, queue_table_get(c, "ledger", 0, SPAN_LIT("row"), &m, &w->err)), 1);
         assert_int_equal(m.commit, mine);
         OK(w, queue_last_commit(c, &number, &w->err));
         assert_int_equal(number, mine);
@@ -221,12 +221,12 @@ static void a_full_transaction_refuses_more_and_still_commits(void **state)
             n++;
         }
     }
-    while (queue_put(tx, "t", SPAN_NONE, SPAN_NONE, SPAN_LIT("x"), &w->err) == 0) {
+    while (queue_put(tx, "t", 0, SPAN_NONE, SPAN_NONE, SPAN_LIT("x"), &w->err) == 0) {
         n++;
     }
     assert_int_equal(n, QUEUE_TX_RECORDS);
     assert_has(w->err.msg, "the transaction is full");
-    assert_int_equal(queue_table_put(tx, "t", SPAN_LIT("k"), SPAN_LIT("v"), &w->err),
+    assert_int_equal(queue_table_put(tx, "t", 0, SPAN_LIT("k"), SPAN_LIT("v"), &w->err),
                      -ERR_FAIL);
     commit(w, tx);
     assert_int_equal(end_of(w, "t"), QUEUE_TX_RECORDS);
@@ -242,13 +242,13 @@ static void bytes_and_acks_of_a_transaction_are_bounded_too(void **state)
     put_many(w, "ready", 2 * QUEUE_TX_RECORDS);
     struct queue_tx *tx = begin(w);
     while (!queue_tx_full(tx, sizeof(big))) {
-        OK(w,
-           queue_put(tx, "t", SPAN_NONE, SPAN_NONE, span_of(big, sizeof(big)), &w->err));
+        OK(w, queue_put(tx, "t", 0, SPAN_NONE, SPAN_NONE, span_of(big, sizeof(big)),
+                        &w->err));
         bytes += sizeof(big);
     }
     assert_in_range(bytes, QUEUE_TX_BYTES - sizeof(big), QUEUE_TX_BYTES);
     assert_int_equal(
-        queue_put(tx, "t", SPAN_NONE, SPAN_NONE, span_of(big, sizeof(big)), &w->err),
+        queue_put(tx, "t", 0, SPAN_NONE, SPAN_NONE, span_of(big, sizeof(big)), &w->err),
         -ERR_FAIL);
     commit(w, tx);
     tx = begin(w);
@@ -290,12 +290,12 @@ static void what_cannot_be_stored_is_refused_before_anything_is(void **state)
         {name, none, none, x, "the name is not valid"},
     };
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
-        assert_int_equal(queue_put(tx, bad[i].topic, bad[i].key, bad[i].headers,
+        assert_int_equal(queue_put(tx, bad[i].topic, 0, bad[i].key, bad[i].headers,
                                    bad[i].value, &w->err),
                          -ERR_INPUT);
         assert_has(w->err.msg, bad[i].words);
     }
-    assert_int_equal(queue_table_put(tx, "t", none, x, &w->err), -ERR_INPUT);
+    assert_int_equal(queue_table_put(tx, "t", 0, none, x, &w->err), -ERR_INPUT);
     assert_has(w->err.msg, "its key is empty");
     assert_true(queue_tx_empty(tx));
     name[QUEUE_NAME_MAX - 1] = '\0'; /* one byte shorter is the longest name */
@@ -328,17 +328,17 @@ static void values_of_every_size_come_back_as_they_were(void **state)
     for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
         char *value = pattern_of(sizes[i]);
         struct queue_tx *tx = begin(w);
-        OK(w, queue_put(tx, "t", SPAN_LIT("key"), SPAN_NONE, span_of(value, sizes[i]),
+        OK(w, queue_put(tx, "t", 0, SPAN_LIT("key"), SPAN_NONE, span_of(value, sizes[i]),
                         &w->err));
-        OK(w,
-           queue_table_put(tx, "rows", SPAN_LIT("k"), span_of(value, sizes[i]), &w->err));
+        OK(w, queue_table_put(tx, "rows", 0, SPAN_LIT("k"), span_of(value, sizes[i]),
+                              &w->err));
         commit(w, tx);
         struct queue_cursor *c = cursor_on(w);
         const struct queue_at at = at_of("t", i);
         assert_int_equal(OK(w, queue_fetch(c, &at, &m, &w->err)), 1);
         assert_span(m.key, SPAN_LIT("key"));
         assert_span(m.value, span_of(value, sizes[i]));
-        assert_int_equal(OK(w, queue_table_get(c, "rows", SPAN_LIT("k"), &m, &w->err)),
+        assert_int_equal(OK(w, queue_table_get(c, "rows", 0, SPAN_LIT("k"), &m, &w->err)),
                          1);
         assert_span(m.value, span_of(value, sizes[i]));
         queue_cursor_close(c);
@@ -354,11 +354,11 @@ static void two_values_of_the_largest_size_fit_into_the_first_group(void **state
     open_owner(w);
     struct queue_tx *tx = begin(w);
     assert_false(queue_tx_full(tx, 2 * QUEUE_VALUE_MAX));
-    OK(w, queue_put(tx, "results.a", SPAN_NONE, SPAN_NONE, v, &w->err));
-    OK(w, queue_put(tx, "dead.a", SPAN_NONE, SPAN_NONE, v, &w->err));
+    OK(w, queue_put(tx, "results.a", 0, SPAN_NONE, SPAN_NONE, v, &w->err));
+    OK(w, queue_put(tx, "dead.a", 0, SPAN_NONE, SPAN_NONE, v, &w->err));
     put(w, tx, "spend", "small");
     assert_true(queue_tx_full(tx, 1));
-    assert_int_equal(queue_put(tx, "dead.a", SPAN_NONE, SPAN_NONE, v, &w->err),
+    assert_int_equal(queue_put(tx, "dead.a", 0, SPAN_NONE, SPAN_NONE, v, &w->err),
                      -ERR_FAIL);
     commit(w, tx);
     assert_int_equal(end_of(w, "spend"), 1);
@@ -385,18 +385,18 @@ static void forwarding_stores_a_reference_that_reads_the_same_bytes(void **state
     for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
         char *value = pattern_of(sizes[i]);
         struct queue_tx *tx = begin(w);
-        OK(w, queue_put(tx, "jobs.a.b", SPAN_LIT("old key"), SPAN_LIT("\1h\0\1x"),
+        OK(w, queue_put(tx, "jobs.a.b", 0, SPAN_LIT("old key"), SPAN_LIT("\1h\0\1x"),
                         span_of(value, sizes[i]), &w->err));
         commit(w, tx);
         uint64_t before = used_bytes(w);
         const struct queue_at from = at_of("jobs.a.b", i), to = at_of("ready", i);
         tx = begin(w);
-        OK(w, queue_forward(tx, "ready", SPAN_LIT("new key"), SPAN_LIT("\1h\0\1y"), &from,
-                            &w->err));
+        OK(w, queue_forward(tx, "ready", 0, SPAN_LIT("new key"), SPAN_LIT("\1h\0\1y"),
+                            &from, &w->err));
         commit(w, tx);
         assert_true(used_bytes(w) - before < 200 * 1024);
         tx = begin(w); /* what is a reference already may be passed on again */
-        OK(w, queue_forward(tx, "again", SPAN_NONE, SPAN_NONE, &to, &w->err));
+        OK(w, queue_forward(tx, "again", 0, SPAN_NONE, SPAN_NONE, &to, &w->err));
         commit(w, tx);
         struct queue_cursor *c = cursor_on(w);
         assert_int_equal(OK(w, queue_fetch(c, &to, &m, &w->err)), 1);
@@ -420,7 +420,7 @@ static void what_is_gone_cannot_be_passed_on(void **state)
     const struct queue_at missing[] = {at_of("t", 1), at_of("nowhere", 0)};
     for (size_t i = 0; i < ARRAY_LEN(missing); i++) {
         assert_int_equal(
-            queue_forward(tx, "ready", SPAN_NONE, SPAN_NONE, &missing[i], &w->err),
+            queue_forward(tx, "ready", 0, SPAN_NONE, SPAN_NONE, &missing[i], &w->err),
             -ERR_INPUT);
         assert_has(w->err.msg, "it is gone");
         assert_has(w->err.msg, missing[i].topic);
@@ -436,7 +436,7 @@ static void a_reference_to_a_trimmed_record_names_it(void **state)
     put_many(w, "jobs.a.b", 3);
     const struct queue_at from = at_of("jobs.a.b", 1), to = at_of("ready", 0);
     struct queue_tx *tx = begin(w);
-    OK(w, queue_forward(tx, "ready", SPAN_NONE, SPAN_NONE, &from, &w->err));
+    OK(w, queue_forward(tx, "ready", 0, SPAN_NONE, SPAN_NONE, &from, &w->err));
     commit(w, tx);
     tx = begin(w);
     OK(w, queue_trim(tx, "jobs.a.b", 0, 2, &w->err));

@@ -61,8 +61,8 @@ static void put_spend(struct world *w, struct queue_tx *tx, const struct release
     snprintf(h.day, sizeof(h.day), "%s", r->day);
     buf_init(&block, HEADERS_BYTES_MAX);
     must(spend_head_encode(&h, &block), &err);
-    must(queue_put(tx, TOPIC_SPEND, span_str(r->team), buf_span(&block), SPAN_LIT("{}"),
-                   &err),
+    must(queue_put(tx, TOPIC_SPEND, 0, span_str(r->team), buf_span(&block),
+                   SPAN_LIT("{}"), &err),
          &err);
 }
 
@@ -334,7 +334,7 @@ void world_submit(struct world *w, const char *queue, const char *run, unsigned 
         buf_init(&line, 4096);
         must(job_head_encode(&head, &block), &err);
         job_line(&line, n, bound);
-        must(queue_put(tx, topic, SPAN_NONE, buf_span(&block), buf_span(&line), &err),
+        must(queue_put(tx, topic, 0, SPAN_NONE, buf_span(&block), buf_span(&line), &err),
              &err);
     }
     commit(tx);
@@ -354,7 +354,7 @@ static void put_row(struct world *w, const char *queue, const char *run,
     run_key(feature, run, key);
     buf_init(&json, 8192);
     must(run_row_encode(row, &json), &err);
-    must(queue_table_put(tx, table, span_str(key), buf_span(&json), &err), &err);
+    must(queue_table_put(tx, table, 0, span_str(key), buf_span(&json), &err), &err);
     commit(tx);
 }
 
@@ -396,7 +396,8 @@ void world_budget(struct world *w, const char *scope, unsigned edit,
     budget_key(scope, edit, key);
     buf_init(&json, 4096);
     must(budget_edit_encode(&b, &json), &err);
-    must(queue_table_put(tx, TABLE_BUDGETS, span_str(key), buf_span(&json), &err), &err);
+    must(queue_table_put(tx, TABLE_BUDGETS, 0, span_str(key), buf_span(&json), &err),
+         &err);
     commit(tx);
 }
 

@@ -59,7 +59,7 @@ static struct ledger_row ledger_of(const char *key)
     struct ledger_row row = {0};
     struct err err = {0};
     assert_int_equal(queue_cursor_open(world.queue, &cur, &err), 0);
-    if (queue_table_get(cur, TABLE_LEDGER, span_str(key), &msg, &err) > 0) {
+    if (queue_table_get(cur, TABLE_LEDGER, 0, span_str(key), &msg, &err) > 0) {
         assert_int_equal(ledger_row_decode(msg.value, &row, &err), 0);
     }
     queue_cursor_close(cur);
@@ -254,7 +254,7 @@ static void put_again(const struct queue_msg *record)
     struct queue_tx *tx = NULL;
     struct err err = {0};
     assert_int_equal(queue_begin(world.queue, &tx), 0);
-    assert_int_equal(queue_put(tx, TOPIC_SPEND, SPAN_LIT("search"), record->headers,
+    assert_int_equal(queue_put(tx, TOPIC_SPEND, 0, SPAN_LIT("search"), record->headers,
                                record->value, &err),
                      0);
     queue_commit(tx, NULL, NULL);

@@ -179,7 +179,7 @@ static inline uint32_t journal_rows(struct direct_night *d)
     struct queue_cursor *c;
     uint32_t rows = 0;
     assert_int_equal(queue_cursor_open(d->n->queue, &c, &err), 0);
-    assert_int_equal(queue_read_table(c, TABLE_BATCHES, SPAN_NONE), 0);
+    assert_int_equal(queue_read_table(c, TABLE_BATCHES, 0, SPAN_NONE), 0);
     while (queue_read(c, &m, &err) > 0) {
         rows++;
     }

@@ -236,7 +236,7 @@ static inline const char *journal_says(struct lane_night *ln)
     int rows = 0;
     snprintf(state, sizeof(state), "none");
     assert_int_equal(queue_cursor_open(ln->n->queue, &c, &err), 0);
-    assert_int_equal(queue_read_table(c, TABLE_BATCHES, SPAN_NONE), 0);
+    assert_int_equal(queue_read_table(c, TABLE_BATCHES, 0, SPAN_NONE), 0);
     while (queue_read(c, &m, &err) > 0) {
         if (m.key.n == BATCH_ID_BYTES - 1 && rows++ == 0) {
             const char *at = strstr(m.value.p, "\"state\":\"") + 9;

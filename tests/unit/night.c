@@ -169,7 +169,7 @@ static void submit(struct night *n, const struct asked *a, uint64_t at, struct r
     }
     buf_addc(&line, '}');
     ok(queue_begin(n->queue, &tx), &err);
-    ok(queue_put(tx, "jobs.shop.tags", SPAN_NONE, SPAN_NONE, buf_span(&line), &err),
+    ok(queue_put(tx, "jobs.shop.tags", 0, SPAN_NONE, SPAN_NONE, buf_span(&line), &err),
        &err);
     commit(tx);
 }
@@ -213,9 +213,11 @@ static uint64_t forward(struct night *n, const struct release *r, uint64_t job)
     ok(release_encode(r, &head, &err), &err);
     ok(queue_begin(n->queue, &tx), &err);
     if (r->verdict == VERDICT_FLUSH) {
-        ok(queue_put(tx, TOPIC_READY, SPAN_NONE, buf_span(&head), SPAN_NONE, &err), &err);
+        ok(queue_put(tx, TOPIC_READY, 0, SPAN_NONE, buf_span(&head), SPAN_NONE, &err),
+           &err);
     } else {
-        ok(queue_forward(tx, TOPIC_READY, SPAN_NONE, buf_span(&head), &at, &err), &err);
+        ok(queue_forward(tx, TOPIC_READY, 0, SPAN_NONE, buf_span(&head), &at, &err),
+           &err);
     }
     if (r->verdict != VERDICT_FLUSH) {
         ok(queue_ack(tx, &at, &err), &err);
@@ -352,7 +354,7 @@ bool has_answer(struct night *n, uint64_t at)
     struct queue_msg row;
     struct release r;
     release_of(n, at, &r);
-    return queue_table_get(n->cursor, TABLE_ANSWERS, span_of(r.key.b, sizeof(r.key.b)),
+    return queue_table_get(n->cursor, TABLE_ANSWERS, 0, span_of(r.key.b, sizeof(r.key.b)),
                            &row, &err) > 0;
 }
 

@@ -31,9 +31,9 @@ static void put_row(struct night *n, const struct digest *key, struct span value
     struct queue_tx *tx = NULL;
     uint64_t commit;
     assert_int_equal(queue_begin(n->queue, &tx), 0);
-    assert_int_equal(
-        queue_table_put(tx, TABLE_ANSWERS, span_of(key->b, sizeof(key->b)), value, &err),
-        0);
+    assert_int_equal(queue_table_put(tx, TABLE_ANSWERS, 0,
+                                     span_of(key->b, sizeof(key->b)), value, &err),
+                     0);
     assert_true(queue_commit_wait(tx, &commit, &err) >= 0);
 }
 

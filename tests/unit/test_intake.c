@@ -284,7 +284,8 @@ static uint64_t release_again(struct night *n, uint64_t at)
     assert_true(queue_bounds(n->cursor, TOPIC_READY, 0, &first, &end, &err) > 0);
     assert_int_equal(queue_begin(n->queue, &tx), 0);
     assert_int_equal(
-        queue_forward(tx, TOPIC_READY, SPAN_NONE, span_of(head, head_n), &from, &err), 0);
+        queue_forward(tx, TOPIC_READY, 0, SPAN_NONE, span_of(head, head_n), &from, &err),
+        0);
     assert_true(queue_commit_wait(tx, &commit, &err) >= 0);
     free(head);
     return end;

@@ -202,7 +202,7 @@ static void given_row(struct night *n, const char *key, const char *value)
     struct err err;
     struct queue_tx *tx = transaction(n);
     assert_int_equal(
-        queue_table_put(tx, TABLE_BATCHES, span_str(key), span_str(value), &err), 0);
+        queue_table_put(tx, TABLE_BATCHES, 0, span_str(key), span_str(value), &err), 0);
     when_committed(n, tx);
 }
 
@@ -227,9 +227,9 @@ static void test_a_journal_that_cannot_be_read_stops_the_worker(void **state)
         assert_int_equal(read_all(*state, &f), -ERR_VERSION);
         struct queue_tx *tx = transaction(*state);
         assert_int_equal(
-            queue_table_put(tx, TABLE_BATCHES, span_str(rows[i].key), SPAN_NONE, &err),
+            queue_table_put(tx, TABLE_BATCHES, 0, span_str(rows[i].key), SPAN_NONE, &err),
             0);
-        assert_int_equal(queue_table_put(tx, TABLE_BATCHES,
+        assert_int_equal(queue_table_put(tx, TABLE_BATCHES, 0,
                                          SPAN_LIT("01KAJ8Z3X00000000000000000/m/000"),
                                          SPAN_NONE, &err),
                          0);

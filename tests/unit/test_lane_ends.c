@@ -222,7 +222,7 @@ static void test_lost_result_files_are_fetched_again(void **state)
     assert_string_equal(journal_says(ln), "fetched");
     struct queue_msg m;
     struct err err;
-    assert_int_equal(queue_read_table(ln->n->cursor, TABLE_BATCHES, SPAN_NONE), 0);
+    assert_int_equal(queue_read_table(ln->n->cursor, TABLE_BATCHES, 0, SPAN_NONE), 0);
     assert_int_equal(queue_read(ln->n->cursor, &m, &err), 1);
     snprintf(id, sizeof(id), "%.*s", BATCH_ID_BYTES - 1, m.key.p);
     crash(ln);

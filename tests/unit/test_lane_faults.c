@@ -132,7 +132,7 @@ static void test_results_that_cannot_be_read_stop_the_lane_and_end_no_job(void *
     char id[BATCH_ID_BYTES], path[SPOOL_PATH_MAX];
     given_batch(ln, 2);
     until_told(ln, "results fetched");
-    assert_int_equal(queue_read_table(ln->n->cursor, TABLE_BATCHES, SPAN_NONE), 0);
+    assert_int_equal(queue_read_table(ln->n->cursor, TABLE_BATCHES, 0, SPAN_NONE), 0);
     assert_int_equal(queue_read(ln->n->cursor, &m, &err), 1);
     (void)snprintf(id, sizeof(id), "%.*s", BATCH_ID_BYTES - 1, m.key.p);
     spool_path(ln->n->dir, id, SPOOL_OUTPUT, path);

@@ -9,7 +9,7 @@ static void only_row(struct lane_night *ln, char id[static BATCH_ID_BYTES],
 {
     struct queue_msg m;
     struct err err;
-    assert_int_equal(queue_read_table(ln->n->cursor, TABLE_BATCHES, SPAN_NONE), 0);
+    assert_int_equal(queue_read_table(ln->n->cursor, TABLE_BATCHES, 0, SPAN_NONE), 0);
     assert_int_equal(queue_read(ln->n->cursor, &m, &err), 1);
     (void)snprintf(id, BATCH_ID_BYTES, "%.*s", BATCH_ID_BYTES - 1, m.key.p);
     buf_add(row, m.value.p, m.value.n);
@@ -274,7 +274,7 @@ static void test_a_journal_with_members_missing_stops_everything(void **state)
     at[strlen("\"requests\":")] = '4';
     assert_int_equal(queue_begin(ln->n->queue, &tx), 0);
     assert_int_equal(
-        queue_table_put(tx, TABLE_BATCHES, span_str(id), buf_span(&row), &err), 0);
+        queue_table_put(tx, TABLE_BATCHES, 0, span_str(id), buf_span(&row), &err), 0);
     assert_true(queue_commit_wait(tx, &commit, &err) >= 0);
     unsigned polls = ln->desk.asked[DESK_BATCH];
     crash(ln);

@@ -218,7 +218,7 @@ static void test_what_has_its_end_is_not_sent_again_with_the_rest(void **state)
     struct err err;
     dies_half_way(ln);
     uint32_t done = answered(ln);
-    assert_int_equal(queue_read_table(ln->n->cursor, TABLE_BATCHES, SPAN_NONE), 0);
+    assert_int_equal(queue_read_table(ln->n->cursor, TABLE_BATCHES, 0, SPAN_NONE), 0);
     assert_int_equal(queue_read(ln->n->cursor, &m, &err), 1);
     (void)snprintf(id, sizeof(id), "%.*s", BATCH_ID_BYTES - 1, m.key.p);
     spool_remove(ln->n->dir, id); /* the results are lost, and then the batch fails */

@@ -135,7 +135,7 @@ static void submit_only(struct night *n)
     struct queue_tx *tx = NULL;
     uint64_t commit;
     assert_int_equal(queue_begin(n->queue, &tx), 0);
-    queue_put(tx, "jobs.shop.tags", SPAN_NONE, SPAN_NONE, SPAN_LIT("{}"), &err);
+    queue_put(tx, "jobs.shop.tags", 0, SPAN_NONE, SPAN_NONE, SPAN_LIT("{}"), &err);
     assert_true(queue_commit_wait(tx, &commit, &err) >= 0);
 }
 
@@ -177,14 +177,15 @@ static void put_row(struct night *n, const char *table, const char *key)
     struct queue_tx *tx = NULL;
     uint64_t commit;
     assert_int_equal(queue_begin(n->queue, &tx), 0);
-    assert_int_equal(queue_table_put(tx, table, span_str(key), SPAN_LIT("{}"), &err), 0);
+    assert_int_equal(queue_table_put(tx, table, 0, span_str(key), SPAN_LIT("{}"), &err),
+                     0);
     assert_true(queue_commit_wait(tx, &commit, &err) >= 0);
 }
 
 static bool has_row(struct night *n, const char *table, const char *key)
 {
     struct queue_msg row;
-    return queue_table_get(n->cursor, table, span_str(key), &row, NULL) > 0;
+    return queue_table_get(n->cursor, table, 0, span_str(key), &row, NULL) > 0;
 }
 
 static void test_a_finished_runs_rows_go_when_they_are_old(void **state)
@@ -276,7 +277,7 @@ static void store(struct night *n, int number, int64_t stored_ms, size_t bytes)
                               .body = buf_span(&body)};
     assert_int_equal(answer_encode(&a, &json), 0);
     assert_int_equal(queue_begin(n->queue, &tx), 0);
-    queue_table_put(tx, TABLE_ANSWERS, span_of(key.b, sizeof(key.b)), buf_span(&json),
+    queue_table_put(tx, TABLE_ANSWERS, 0, span_of(key.b, sizeof(key.b)), buf_span(&json),
                     &err);
     assert_true(queue_commit_wait(tx, &commit, &err) >= 0);
 }
@@ -286,7 +287,7 @@ static int count_answers(struct night *n, int64_t since_ms)
     struct queue_msg row;
     struct stored_answer a;
     int count = 0;
-    queue_read_table(n->cursor, TABLE_ANSWERS, SPAN_NONE);
+    queue_read_table(n->cursor, TABLE_ANSWERS, 0, SPAN_NONE);
     while (queue_read(n->cursor, &row, NULL) > 0) {
         assert_int_equal(answer_decode(row.value, &a), 0);
         count += a.stored_ms >= since_ms;
