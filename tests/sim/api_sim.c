@@ -20,3 +20,9 @@ void api_sim_batches(struct request *r, struct reply *reply)
 {
     batch_list_write_all(r->sim->batches, &reply->body);
 }
+
+void api_sim_go(struct request *r, struct reply *reply)
+{
+    atomic_store(&r->sim->holds, false);
+    text_put(&reply->body, "{}");
+}

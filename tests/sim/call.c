@@ -35,6 +35,7 @@ static const struct route routes[] = {
     {"GET", "/sim/invoice", OP_NONE, api_sim_invoice, 0, false},
     {"GET", "/sim/stats", OP_NONE, api_sim_stats, 0, false},
     {"GET", "/sim/batches", OP_NONE, api_sim_batches, 0, false},
+    {"POST", "/sim/go", OP_NONE, api_sim_go, 0, false},
 };
 
 /* True when the path has the pattern's shape; the id is copied out. */
@@ -130,7 +131,17 @@ bool call_prepare(struct call *c)
     if (what == DO_SLOW || what == DO_LATE) {
         c->delay_us += c->request.fault.ms * US_PER_MS;
     }
+    if (call_is_held(c) && c->delay_us < SIM_HOLD_LOOK_US) {
+        c->delay_us = SIM_HOLD_LOOK_US;
+    }
     return what == DO_LATE;
+}
+
+bool call_is_held(const struct call *c)
+{
+    enum op op = c->request.op;
+    return (op == OP_CHAT || op == OP_RESPONSES || op == OP_EMBEDDINGS) &&
+           atomic_load(&c->request.sim->holds);
 }
 
 static int64_t for_us(const struct fault *f)

@@ -35,6 +35,9 @@ void call_feed(struct call *c, const char *data, size_t n);
  * act (fault `late`). */
 bool call_prepare(struct call *c);
 
+/* A plain question that is not to be answered yet: --hold. */
+bool call_is_held(const struct call *c);
+
 /* Does what was asked and fills the reply. */
 void call_act(struct call *c);
 

@@ -181,6 +181,11 @@ static int64_t end_us(const struct batch *b)
     return b->work->started_us + b->work->duration_us + stall;
 }
 
+static int64_t look_again_us(const struct sim *sim, int64_t now)
+{
+    return now + (int64_t)(SIM_HOLD_LOOK_US * sim->clock.speed) + 1;
+}
+
 /* No more lines are due before `now`, which is not after the end of the window. */
 static int64_t wind_up(struct sim *sim, struct batch *b, int64_t now)
 {
@@ -190,12 +195,13 @@ static int64_t wind_up(struct sim *sim, struct batch *b, int64_t now)
         expire_now(sim, b, now);
     } else if (is_out && b->fault.what == DO_CANCEL) {
         move(sim, b, BATCH_CANCELLING, now);
-    } else if (w->done == w->lines && now >= end_us(b)) {
+    } else if (w->done == w->lines && now >= end_us(b) && !atomic_load(&sim->holds)) {
         move(sim, b, BATCH_FINALIZING, end_us(b));
     } else if (now >= b->expires_us || w->is_broken) {
         expire(sim, b);
     } else {
         int64_t next = w->done < w->lines ? batch_work_next_us(w) : end_us(b);
+        next = next > now ? next : look_again_us(sim, now); /* --hold */
         return next < b->expires_us ? next : b->expires_us;
     }
     return 0;

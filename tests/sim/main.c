@@ -44,6 +44,7 @@ static int sim_init(struct sim *sim, const struct options *o)
         sim_fini(sim);
         return complain(&why);
     }
+    atomic_store(&sim->holds, o->hold);
     sim->auth = auth_create();
     sim->rates = rate_limits_create(o->rpm, o->tpm);
     sim->batches = batch_list_create(seed);

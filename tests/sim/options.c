@@ -54,6 +54,8 @@ static const struct option {
     {"--rpm", "N", WHOLE, AT(rpm), 1e9, 1, 1e9,
      "plain requests per real minute and project"},
     {"--tpm", "N", WHOLE, AT(tpm), 1e12, 1, 1e12, "their tokens per real minute"},
+    {"--hold", NULL, FLAG, AT(hold), 0, 0, 0,
+     "no batch ends and no plain question is answered before POST /sim/go"},
     {"--help", NULL, FLAG, AT(help), 0, 0, 0, "this text"},
 };
 
@@ -124,7 +126,7 @@ int options_parse(struct options *o, int argc, char **argv)
             return -1;
         }
         if (row->kind == FLAG) {
-            o->help = true;
+            *(bool *)((char *)o + row->offset) = true;
             continue;
         }
         if (!value && i + 1 < argc) {

@@ -29,6 +29,7 @@ struct options {
     int64_t max_requests;
     int64_t rpm;
     int64_t tpm;
+    bool hold;
     bool help;
 };
 

@@ -33,6 +33,10 @@ struct server {
 static void on_due(void *item)
 {
     struct call *c = item;
+    struct server *s = c->owner;
+    if (call_is_held(c) && delay_add(s->delay, SIM_HOLD_LOOK_US, c)) {
+        return;
+    }
     if (!c->has_acted) {
         call_act(c);
     }
@@ -41,6 +45,7 @@ static void on_due(void *item)
 
 static void wait_then_go_on(struct server *s, struct call *c)
 {
+    c->owner = s;
     MHD_suspend_connection(c->request.connection);
     if (!delay_add(s->delay, c->delay_us, c)) {
         on_due(c);

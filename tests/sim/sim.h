@@ -30,11 +30,14 @@ struct sim {
     struct invoice *invoice;
     struct stats stats;
     atomic_ullong serial; /* of request and completion ids */
+    atomic_bool holds;    /* --hold, before POST /sim/go */
 };
 
 /* A fresh number for an id: unlike any other, and random to look at. */
 uint64_t sim_serial(struct sim *sim);
 
 int64_t sim_now_s(const struct sim *sim);
+
+enum { SIM_HOLD_LOOK_US = 10000 }; /* how often (real) what is held looks whether it still is */
 
 #endif

@@ -101,7 +101,7 @@ class Sim:
         environment = {**os.environ, "TMPDIR": self.folder.name}
         self.process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment)
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while not port_file.exists():
             if self.process.poll() is not None or time.monotonic() > end:
                 self.process.kill()
@@ -114,7 +114,7 @@ class Sim:
 
     def __exit__(self, *_):
         self.process.send_signal(signal.SIGTERM)
-        status = self.process.wait(20)
+        status = self.process.wait(60)
         said = self.process.stderr.read().decode()
         self.process.stderr.close()
         left = [p.name for p in self.path.iterdir() if p.name.startswith("offpeak-sim")]
@@ -122,7 +122,7 @@ class Sim:
         assert status == 0, f"exit {status}: {said}"
         assert not left, f"left behind: {left}"
 
-    def call(self, method, path, body=None, key=KEY, headers=None, timeout=20):
+    def call(self, method, path, body=None, key=KEY, headers=None, timeout=60):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         sent = {"Authorization": f"Bearer {key}"} if key else {}
         if isinstance(body, (dict, list)):
@@ -167,13 +167,19 @@ class Sim:
         return self.get(f"/v1/batches/{batch_id}", key).json
 
     def wait(self, batch_id, states=FINAL, key=KEY):
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while time.monotonic() < end:
             batch = self.batch(batch_id, key)
             if batch["status"] in states:
                 return batch
             time.sleep(0.005)
         raise AssertionError(f"still {batch['status']}")
+
+    def until(self, holds, seconds=60):
+        end = time.monotonic() + seconds
+        while not holds():
+            assert time.monotonic() < end, "never"
+            time.sleep(0.005)
 
     def run(self, lines, **changes):
         return self.wait(self.start(lines, **changes))
@@ -426,7 +432,7 @@ class Batches(Base):
         self.assertEqual(sum(sim.stats()["batches"].values()), 2)
 
     def test_an_input_deleted_before_validation_fails_the_batch(self):
-        sim = self.sim("--validate-seconds", "200")
+        sim = self.sim("--validate-seconds", "3000")
         file_id = sim.upload(jsonl([line(1)])).json["id"]
         batch_id = sim.order(file_id).json["id"]
         sim.call("DELETE", f"/v1/files/{file_id}")
@@ -435,7 +441,7 @@ class Batches(Base):
                          ("failed", "file_not_found"))
 
     def test_too_many_enqueued_tokens_fail_late(self):
-        sim = self.sim("--enqueued-tokens", "1000", "--batch-seconds", "600")
+        sim = self.sim("--enqueued-tokens", "1000", "--hold")
         lines = [line(i, user("x" * 400)) for i in range(6)]  # about 660 tokens
         first = sim.start(lines)
         sim.wait(first, {"in_progress"})
@@ -443,11 +449,23 @@ class Batches(Base):
         self.assertEqual(second["status"], "failed")
         self.assertEqual(second["errors"]["data"][0]["code"], "token_limit_exceeded")
         other_model = [line(i, user("x" * 400), model="gpt-4.1-nano") for i in range(6)]
-        self.assertEqual(sim.run(other_model)["status"], "completed", "each model has its own")
+        other = sim.start(other_model)
         other_project = sim.start(lines, key="sk-beta-1")
+        sim.call("POST", "/sim/go", key=None)
+        self.assertEqual(sim.wait(other)["status"], "completed", "each model has its own")
         self.assertEqual(sim.wait(other_project, key="sk-beta-1")["status"], "completed")
         sim.wait(first)
         self.assertEqual(sim.run(lines)["status"], "completed", "room again")
+
+    def test_batches_are_held_until_somebody_says_go(self):
+        sim = self.sim("--hold", "--batch-seconds", "1")
+        batch_id = sim.start([line(i) for i in range(3)])
+        sim.until(lambda: sim.batch(batch_id)["request_counts"]["completed"] == 3)
+        time.sleep(0.1)  # it would need 4 ms
+        self.assertEqual(sim.batch(batch_id)["status"], "in_progress")
+        sim.call("POST", "/sim/go", key=None)
+        self.assertEqual(sim.wait(batch_id)["status"], "completed")
+        self.assertEqual(sim.run([line(4)])["status"], "completed")
 
     def test_cancelling_keeps_and_bills_what_is_done(self):
         sim = self.sim("--batch-seconds", "100000", "--cancel-seconds", "100")
@@ -506,26 +524,25 @@ class Batches(Base):
         self.assertEqual(sim.get("/v1/batches?after=batch_nope").status, 404)
 
     def test_the_list_lags(self):
-        sim = self.sim("--list-lag", "400")
-        batch_id = sim.start([line(1)])
-        self.assertEqual(sim.get("/v1/batches").json["data"], [])
-        self.assertEqual(sim.batch(batch_id)["id"], batch_id)
+        slow, quick = (self.sim("--list-lag", "400", speed=speed) for speed in (1, 1000))
+        batch_id = slow.start([line(1)])
+        self.assertEqual(slow.get("/v1/batches").json["data"], [])
+        self.assertEqual(slow.batch(batch_id)["id"], batch_id)
+        batch_id = quick.start([line(1)])
         time.sleep(0.45)
-        self.assertEqual([b["id"] for b in sim.get("/v1/batches").json["data"]], [batch_id])
+        self.assertEqual([b["id"] for b in quick.get("/v1/batches").json["data"]], [batch_id])
 
     def test_twenty_thousand_lines_leave_the_server_responsive(self):
         sim = self.sim("--batch-seconds", "1")
         batch_id = sim.start([line(i, max_tokens=20) for i in range(20000)])
-        slowest = 0
+        seen = set()
         while True:
-            start = time.monotonic()
             batch = sim.batch(batch_id)
-            slowest = max(slowest, time.monotonic() - start)
+            seen.add(batch["request_counts"]["completed"])
             if batch["status"] in FINAL:
                 break
-            time.sleep(0.01)
         self.assertEqual(batch["request_counts"], {"total": 20000, "completed": 20000, "failed": 0})
-        self.assertLess(slowest, 1.0)
+        self.assertGreater(len(seen), 5, "answers in the middle of its work")
 
 
 class Access(Base):
@@ -671,15 +688,17 @@ class PromptCache(Base):
         return sim.chat(messages, **more).json["usage"]["prompt_tokens_details"]["cached_tokens"]
 
     def test_a_prefix_is_readable_only_some_time_after_its_first_request(self):
-        sim = self.sim("--cache-ready", "300", "--cache-ttl", "5000")
-        self.assertEqual([self.cached(sim, "a"), self.cached(sim, "b")], [0, 0])
+        slow, quick = (self.sim("--cache-ready", "300", "--cache-ttl", "1e6", speed=speed)
+                       for speed in (1, 1000))
+        self.assertEqual([self.cached(slow, "a"), self.cached(slow, "b")], [0, 0])
+        self.assertEqual(self.cached(quick, "a"), 0)
         time.sleep(0.35)
-        hit = self.cached(sim, "c")
+        hit = self.cached(quick, "b")
         self.assertGreater(hit, 2900)
         self.assertEqual(hit % 128, 0)
 
     def test_short_prompts_other_keys_and_models_share_nothing(self):
-        sim = self.sim("--cache-ready", "0")
+        sim = self.sim("--cache-ready", "0", "--cache-ttl", "1e6")
         short = "short. " * 400
         self.assertEqual([self.cached(sim, x, short) for x in "ab"], [0, 0])
         self.assertEqual(self.cached(sim, "a"), 0)
@@ -690,14 +709,16 @@ class PromptCache(Base):
         self.assertEqual(self.cached(sim, "f", "B" + self.long), 0)
 
     def test_an_unused_prefix_is_forgotten(self):
-        sim = self.sim("--cache-ready", "0", "--cache-ttl", "300")
-        self.cached(sim, "a")
-        self.assertGreater(self.cached(sim, "b"), 0)
+        slow, quick = (self.sim("--cache-ready", "0", "--cache-ttl", "300", speed=speed)
+                       for speed in (1, 1000))
+        self.cached(slow, "a")
+        self.assertGreater(self.cached(slow, "b"), 0)
+        self.cached(quick, "a")
         time.sleep(0.35)
-        self.assertEqual(self.cached(sim, "c"), 0)
+        self.assertEqual(self.cached(quick, "b"), 0)
 
     def test_explicit_mode_caches_up_to_a_breakpoint_or_nothing(self):
-        sim = self.sim("--cache-ready", "0")
+        sim = self.sim("--cache-ready", "0", "--cache-ttl", "1e6")
         options = {"prompt_cache_options": {"mode": "explicit"}, "model": "gpt-6-luna"}
         self.assertEqual([self.cached(sim, x, **options) for x in "ab"], [0, 0])
         part = {"type": "text", "text": self.long, "prompt_cache_breakpoint": {"mode": "explicit"}}
@@ -798,7 +819,7 @@ class RequestFaults(Base):
         self.assertEqual(reply.json["error"]["message"], "wait")
 
     def test_slow_holds_the_reply_and_blocks_nobody(self):
-        sim = self.sim(faults=[{"on": "batches.list", "count": 0, "do": "slow", "ms": 400}])
+        sim = self.sim(faults=[{"on": "batches.list", "count": 0, "do": "slow", "ms": 3000}])
         took = []
 
         def ask():
@@ -810,23 +831,21 @@ class RequestFaults(Base):
         start = time.monotonic()
         for t in threads:
             t.start()
-        quick = time.monotonic()
         sim.get("/v1/files")
-        self.assertLess(time.monotonic() - quick, 0.3)
+        self.assertEqual(took, [], "before any of them")
         for t in threads:
             t.join()
-        self.assertGreaterEqual(min(took), 0.4)
-        self.assertLess(time.monotonic() - start, 3)
+        self.assertGreaterEqual(min(took), 3)
+        self.assertLess(time.monotonic() - start, 20 * 3, "side by side")
 
     def test_late_acts_after_the_client_has_gone(self):
-        sim = self.sim(faults=[{"on": "batches.create", "do": "late", "ms": 300}])
+        sim = self.sim(faults=[{"on": "batches.create", "do": "late", "ms": 4000}])
         file_id = sim.upload(jsonl([line(1)])).json["id"]
         body = {"input_file_id": file_id, "endpoint": "/v1/chat/completions", "completion_window": "24h"}
         with self.assertRaises((socket.timeout, TimeoutError)):
             sim.call("POST", "/v1/batches", body, timeout=0.1)
         self.assertEqual(self.count(sim, "/v1/batches"), 0)
-        time.sleep(0.5)
-        self.assertEqual(self.count(sim, "/v1/batches"), 1)
+        sim.until(lambda: self.count(sim, "/v1/batches") == 1)
 
     def test_truncate_cuts_the_body_short(self):
         sim = self.sim(faults=[{"on": "files.content", "do": "truncate", "bytes": 1000},
@@ -840,14 +859,16 @@ class RequestFaults(Base):
             sim.get("/v1/batches")
 
     def test_list_lag_of_one_batch_and_of_one_reply(self):
-        sim = self.sim(faults=[{"on": "batches.create", "do": "list_lag", "seconds": 400},
-                               {"on": "files.list", "do": "list_lag", "seconds": 400}])
-        first, second = sim.start([line(1)]), sim.start([line(2)])
-        self.assertEqual([b["id"] for b in sim.get("/v1/batches").json["data"]], [second])
-        self.assertEqual(self.count(sim, "/v1/files"), 0)
-        self.assertGreaterEqual(self.count(sim, "/v1/files"), 2)
+        faults = [{"on": "batches.create", "do": "list_lag", "seconds": 400},
+                  {"on": "files.list", "do": "list_lag", "seconds": 400}]
+        slow, quick = (self.sim(faults=faults, speed=speed) for speed in (1, 1000))
+        _, second = slow.start([line(1)]), slow.start([line(2)])
+        self.assertEqual([b["id"] for b in slow.get("/v1/batches").json["data"]], [second])
+        self.assertEqual(self.count(slow, "/v1/files"), 0)
+        self.assertGreaterEqual(self.count(slow, "/v1/files"), 2)
+        first, second = quick.start([line(1)]), quick.start([line(2)])
         time.sleep(0.45)
-        self.assertEqual([b["id"] for b in sim.get("/v1/batches").json["data"]], [second, first])
+        self.assertEqual([b["id"] for b in quick.get("/v1/batches").json["data"]], [second, first])
 
     def test_a_key_is_revoked_and_another_goes_on(self):
         sim = self.sim(faults=[{"on": "batches.list", "nth": 2, "do": "revoke_key", "key": "sk-acme-1"}])
@@ -856,7 +877,7 @@ class RequestFaults(Base):
         self.assertEqual(sim.get("/v1/batches", "sk-acme-2").status, 200)
 
     def test_a_quota_is_exhausted_for_a_while(self):
-        sim = self.sim(faults=[{"on": "batches.create", "do": "quota", "for_seconds": 0.4}])
+        sim = self.sim(faults=[{"on": "batches.create", "do": "quota", "for_seconds": 3}])
         file_id = sim.upload(jsonl([line(1)])).json["id"]
         reply = sim.order(file_id)
         self.assertEqual((reply.status, reply.code), (429, "insufficient_quota"))
@@ -864,8 +885,7 @@ class RequestFaults(Base):
         self.assertNotIn("retry-after", reply.headers)
         self.assertEqual(sim.chat(user("x")).status, 429)
         self.assertEqual(sim.get("/v1/batches").status, 200, "looking is free")
-        time.sleep(0.45)
-        self.assertEqual(sim.order(file_id).status, 200)
+        sim.until(lambda: sim.order(file_id).status == 200)
 
     def test_nth_count_and_p(self):
         sim = self.sim(faults=[{"on": "models.list", "nth": 3, "count": 2, "do": "status", "status": 500},
@@ -886,6 +906,20 @@ class RequestFaults(Base):
         self.assertEqual(filtered["choices"][0]["finish_reason"], "content_filter")
         self.assertIsNone(unknown["usage"])
         self.assertEqual(sim.invoice()["requests"], 3)
+
+    def test_plain_questions_are_held_until_somebody_says_go(self):
+        sim = self.sim("--hold")
+        answers = []
+        asked = threading.Thread(target=lambda: answers.append(sim.chat(user("x"), max_tokens=5)))
+        asked.start()
+        sim.until(lambda: sim.stats()["operations"].get("chat"))
+        self.assertEqual(sim.get("/v1/models").status, 200, "only questions are held")
+        asked.join(0.3)
+        self.assertEqual(answers, [])
+        self.assertEqual(sim.call("POST", "/sim/go", key=None).status, 200)
+        asked.join(20)
+        self.assertEqual([a.status for a in answers], [200])
+        self.assertEqual(sim.chat(user("y"), max_tokens=5).status, 200)
 
     def test_latency(self):
         sim = self.sim("--latency-ms", "150")
@@ -1043,7 +1077,7 @@ class Program(Base):
         time.sleep(0.1)
         start = time.monotonic()
         sim.__exit__()
-        self.assertLess(time.monotonic() - start, 5)
+        self.assertLess(time.monotonic() - start, 30)
         waiting.join()
 
     def test_two_hundred_clients_at_once(self):
