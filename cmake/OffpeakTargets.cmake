@@ -33,7 +33,8 @@ endfunction()
 #              [TIMEOUT <seconds>] [ENVIRONMENT <NAME=value>...])
 #
 # One cmocka program, one ctest entry. LIBS default to offpeak_core, LABELS to `unit`,
-# TIMEOUT to 60 s. Run one with `scripts/test -R <name>`.
+# TIMEOUT to 300 s, which ends what hangs and says nothing of speed. Run one with
+# `scripts/test -R <name>`.
 function(offpeak_test name)
   cmake_parse_arguments(arg "" "TIMEOUT" "SOURCES;LIBS;LABELS;ENVIRONMENT" ${ARGN})
   if(NOT OFFPEAK_TESTS)
@@ -46,7 +47,7 @@ function(offpeak_test name)
     set(arg_LABELS unit)
   endif()
   if(NOT arg_TIMEOUT)
-    set(arg_TIMEOUT 60)
+    set(arg_TIMEOUT 300)
   endif()
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE offpeak_flags ${arg_LIBS} offpeak::cmocka
