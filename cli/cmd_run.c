@@ -197,16 +197,20 @@ static int dry_run(struct run *r, struct err *err)
 static void explain_signal(const struct run *r, struct err *err)
 {
     const char *data = r->cli->opt->data;
-    bool one = r->end.batches == 1;
-    if (r->end.row.lane != LANE_BATCH && !r->end.batches) {
-        err_set(err, ERR_TEMP,
-                "interrupted; nothing is lost: calls that were under way count as in "
-                "doubt and are made again");
+    char batches[100] = "";
+    bool one = r->end.batches == 1, only = r->end.doubtful == 1;
+    if (r->end.batches) {
+        snprintf(batches, sizeof(batches),
+                 "%" PRIu64 " batch%s at the provider go%s on and ", r->end.batches,
+                 one ? "" : "es", one ? "es" : "");
+    }
+    if (r->end.doubtful) {
+        err_set(
+            err, ERR_TEMP,
+            "interrupted; %s%u call%s under way count%s as in doubt, to be made again",
+            batches, r->end.doubtful, only ? "" : "s", only ? "s" : "");
     } else {
-        err_set(err, ERR_TEMP,
-                "interrupted; %" PRIu64
-                " batch%s at the provider go%s on and nothing is lost",
-                r->end.batches, one ? "" : "es", one ? "es" : "");
+        err_set(err, ERR_TEMP, "interrupted; %snothing is lost", batches);
     }
     if (r->begin.file.has_copy && !r->end.submitted) {
         err_hint(err, "continue with: offpeak run %s --run %s%s%s", r->begin.file.path,

@@ -6,6 +6,7 @@
 #include "worker/batch.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define TICK_MS         PROGRESS_REDRAW_MS
@@ -78,14 +79,40 @@ void session_on_stop(void *ctx, const struct err *err)
     session_end(CAST_CTX(session, ctx, SESSION_MAGIC), SESSION_FAILED, err);
 }
 
+/* A single call whose answer is not waited for counts as in doubt, and its money as spent: true
+ * when there is one, and time to wait for it. */
+static bool begin_to_leave(struct session *s)
+{
+    char text[200];
+    struct worker_status w = {0};
+    int64_t wait_ms = s->cli->set->cli.stop_wait_ms;
+    if (s->worker) {
+        worker_status(s->worker, &w);
+    }
+    if (s->leave_ms || !w.doubtful || !wait_ms) {
+        return false;
+    }
+    worker_drain(s->worker);
+    s->leave_ms = loop_now_ms(s->loop) + wait_ms;
+    snprintf(
+        text, sizeof(text),
+        "nothing more is sent; waiting for %u call%s under way, %lld s at most; once "
+        "more leaves at once",
+        w.doubtful, PLURAL(w.doubtful), (long long)(wait_ms + 999) / 1000);
+    session_on_event(s, "interrupted", text);
+    return true;
+}
+
 static void session_on_signal(void *ctx, int signo)
 {
     struct session *s = CAST_CTX(session, ctx, SESSION_MAGIC);
     struct sigaction leave = {.sa_handler = SIG_DFL};
-    sigaction(SIGINT, &leave, NULL); /* the second one ends the program where it stands */
-    sigaction(SIGTERM, &leave, NULL);
     s->end->signal = signo;
-    session_end(s, SESSION_SIGNAL, NULL);
+    if (!begin_to_leave(s)) {
+        sigaction(SIGINT, &leave, NULL); /* the next ends the program where it stands */
+        sigaction(SIGTERM, &leave, NULL);
+        session_end(s, SESSION_SIGNAL, NULL);
+    }
 }
 
 void session_on_step(void *ctx, const char *subject, const char *text)
@@ -199,6 +226,10 @@ void session_step(struct session *s)
     }
     if (is_done(s, &w)) {
         session_end(s, SESSION_DONE, NULL);
+    } else if (s->leave_ms) {
+        if (!w.doubtful || loop_now_ms(s->loop) >= s->leave_ms) {
+            session_end(s, SESSION_SIGNAL, NULL);
+        }
     } else if (w.lane.account_stop && (s->submitted || !s->conf.file)) {
         end_at_account(s, &w);
     } else if (stands_at_gate(s, &w)) {
@@ -349,6 +380,7 @@ static void fill_end(struct session *s)
     if (s->worker) {
         worker_status(s->worker, &w);
         s->end->batches = at_provider(&w.lane);
+        s->end->doubtful = w.doubtful;
         memcpy(s->end->left, w.left, sizeof(w.left));
     }
     if (!s->follow) {

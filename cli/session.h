@@ -48,9 +48,10 @@ struct session_end {
     uint64_t lines_before;       /* of it, queued before this process */
     struct follow_status status; /* of the run; of all that was done when there is none */
     uint64_t batches;            /* still at the provider */
-    uint32_t left[LANES];        /* jobs let through, of lanes it makes no calls in */
-    bool submitted;              /* every line is queued */
-    bool was_finished;           /* nothing was left to do */
+    uint32_t doubtful; /* single calls under way when it was left: in doubt from now on */
+    uint32_t left[LANES]; /* jobs let through, of lanes it makes no calls in */
+    bool submitted;       /* every line is queued */
+    bool was_finished;    /* nothing was left to do */
     char team[TEAM_MAX + 1], feature[FEATURE_MAX + 1]; /* whose gate */
 };
 

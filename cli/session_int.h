@@ -31,6 +31,7 @@ struct session {
     bool submitted, caught_up, over;
     unsigned ticks, calm;
     int64_t started_ms, all_done_ms; /* loop time; all_done_ms 0: not yet */
+    int64_t leave_ms; /* 0, or after a signal: then it ends, whatever is under way */
     uint64_t done_at_start, refused;
 };
 

@@ -85,6 +85,16 @@ static const struct config_row cli_rows[] = {
         .help = "most the data folder's store may hold; 0 leaves it to the disk",
     },
     {
+        .key = "stop.wait",
+        .type = CONFIG_DURATION,
+        .offset = AT(stop_wait_ms),
+        .deflt = "25s",
+        .max = (int64_t)24 * 3600 * 1000,
+        .help =
+            "after Ctrl-C or SIGTERM: how long to wait for the answers of single calls "
+            "that are under way",
+    },
+    {
         .key = "http.connections",
         .type = CONFIG_INT,
         .offset = AT(connections),

@@ -22,7 +22,7 @@ struct cli_settings {
     int lane;      /* enum lane */
     int reuse;     /* enum reuse */
     int normalise; /* enum prompt_level */
-    int64_t connections, input_max_line, data_max_bytes;
+    int64_t connections, input_max_line, data_max_bytes, stop_wait_ms;
 };
 
 struct settings {

@@ -50,6 +50,12 @@ enum direct_state {
     DIRECT_STATES
 };
 
+/* Perhaps executed, and its end is not stored. */
+static inline bool direct_is_doubtful(enum direct_state state)
+{
+    return state == DIRECT_UNDER_WAY || state == DIRECT_LOST || state == DIRECT_SETTLING;
+}
+
 struct direct_call {
     struct direct_call *next; /* in a queue of its state */
     struct direct_slice *slice;
@@ -122,7 +128,7 @@ struct lane_direct {
     int64_t commit_ms; /* how long one takes, moving average */
     struct buf text;   /* of the reply being read */
     uint64_t random;
-    bool started, failed;
+    bool started, failed, draining;
 
     char stop[400]; /* why the account's work stands still; empty: it does not */
     char stop_hint[300];

@@ -191,7 +191,7 @@ static bool end_cancelled(struct lane_direct *l, struct direct_call *d)
 /* 0: one may leave; else when to ask again, INT64_MAX unknown. */
 static int64_t may_leave(struct lane_direct *l, struct direct_server *s, int64_t now_ms)
 {
-    if (l->failed || !settle_room(l->conf.settle) || !direct_is_up(l, s) ||
+    if (l->failed || l->draining || !settle_room(l->conf.settle) || !direct_is_up(l, s) ||
         (l->again.n == 0 && s->ready == 0)) {
         return INT64_MAX;
     }

@@ -357,9 +357,7 @@ static int keep_doubtful(struct lane_direct *l, const struct direct_slice *s,
     _cleanup_(buf_fini) struct buf json;
     buf_init(&json, JOURNAL_ROW_MAX);
     for (uint32_t i = 0; i < s->n; i++) {
-        enum direct_state state = s->calls[i].state;
-        if (state == DIRECT_UNDER_WAY || state == DIRECT_LOST ||
-            state == DIRECT_SETTLING) {
+        if (direct_is_doubtful(s->calls[i].state)) {
             at[n++] = s->calls[i].at;
         }
     }

@@ -282,6 +282,11 @@ void lane_batch_on_committed(struct lane_batch *l, struct call *c)
     }
 }
 
+void lane_batch_drain(struct lane_batch *l)
+{
+    l->draining = true;
+}
+
 bool lane_batch_idle(const struct lane_batch *l)
 {
     return !l->first && !l->ops && !l->recovering;

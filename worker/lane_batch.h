@@ -90,6 +90,8 @@ int lane_batch_submit(struct lane_batch *l, struct call **calls, uint32_t n,
                       struct err *err);
 /* Calls of it were marked as cancelled. */
 void lane_batch_on_cancel(struct lane_batch *l);
+/* No batch is uploaded or created from here on. */
+void lane_batch_drain(struct lane_batch *l);
 bool lane_batch_idle(const struct lane_batch *l);
 void lane_batch_status(const struct lane_batch *l, struct lane_status *ret);
 void lane_batch_on_settle_room(

@@ -42,6 +42,7 @@ struct lane_batch {
     bool spooling, collecting; /* one batch at a time */
     bool recovering;           /* accounts of journal entries are not all confirmed */
     bool failed;               /* on_stop was called */
+    bool draining;             /* nothing more is bought */
     bool cancels;              /* calls were marked as cancelled */
     atomic_bool stop_work;
 

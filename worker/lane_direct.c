@@ -214,7 +214,9 @@ void direct_turn(void *lane)
     direct_go_on(l);
     int64_t due_ms = MIN_OF(wake_due(l), direct_health(l));
     direct_book(l);
-    direct_journal(l);
+    if (!l->draining) {
+        direct_journal(l);
+    }
     int64_t send_ms = direct_send(l);
     direct_sweep(l);
     int64_t next_ms = MIN_OF(due_ms, send_ms), now_ms = loop_now_ms(l->conf.loop);
@@ -287,11 +289,29 @@ bool lane_direct_idle(const struct lane_direct *l)
            !l->flights && pool_waiting(l->pool) == 0;
 }
 
+void lane_direct_drain(struct lane_direct *l)
+{
+    l->draining = true;
+}
+
+/* The same as lane_direct_stop leaves in the journal. */
+static uint32_t count_doubtful(const struct lane_direct *l)
+{
+    uint32_t n = 0;
+    for (const struct direct_slice *s = l->slices; s; s = s->next) {
+        for (uint32_t i = 0; i < s->n; i++) {
+            n += direct_is_doubtful(s->calls[i].state);
+        }
+    }
+    return n;
+}
+
 void lane_direct_status(const struct lane_direct *l, struct direct_status *ret)
 {
     *ret = (struct direct_status){
         .waiting = pool_waiting(l->pool),
         .ready = l->again.n + l->due.n + l->lost.n,
+        .doubtful = count_doubtful(l),
         .sent = l->sent,
         .refused = l->refused,
         .lost = l->lost_n,

@@ -64,6 +64,7 @@ struct lane_direct_conf {
 
 struct direct_status {
     uint32_t waiting, ready, under_way; /* not journaled; journaled; at a server */
+    uint32_t doubtful; /* perhaps made, the end not stored: in doubt if it ended now */
     uint64_t sent, refused, lost; /* requests, and of them: for load, without a reply */
     const char
         *account_stop; /* NULL, or why the account's work stands still (the lane's) */
@@ -80,6 +81,8 @@ void lane_direct_start(struct lane_direct *l);
 /* A call of this lane that waits: the lane's from here on. */
 int lane_direct_add(struct lane_direct *l, struct call *c, struct err *err);
 bool lane_direct_idle(const struct lane_direct *l);
+/* Nothing more leaves from here on; what is under way is waited for. */
+void lane_direct_drain(struct lane_direct *l);
 void lane_direct_status(const struct lane_direct *l, struct direct_status *ret);
 void lane_direct_on_settle_room(struct lane_direct *l);
 /* The call's end is committed; it is freed after this. */

@@ -94,6 +94,9 @@ static bool is_buying(enum ask ask)
 
 bool lane_may_ask(const struct lane_batch *l, enum ask ask)
 {
+    if (l->draining && is_buying(ask)) {
+        return false;
+    }
     if (l->stop[0] && (l->stop_all || is_buying(ask))) {
         return l->requests == 0 && loop_now_ms(l->conf.loop) >= l->stop_until_ms;
     }

@@ -379,12 +379,25 @@ int worker_start(struct worker *w, struct err *err)
     return 0;
 }
 
+void worker_drain(struct worker *w)
+{
+    if (w->lane) {
+        lane_batch_drain(w->lane);
+    }
+    for (int i = 0; i < LANES; i++) {
+        if (w->direct[i]) {
+            lane_direct_drain(w->direct[i]);
+        }
+    }
+}
+
 /* ---- what others may know ---- */
 
 static void add_direct(struct worker_status *s, struct direct_status *to,
                        const struct lane_direct *l)
 {
     lane_direct_status(l, to);
+    s->doubtful += to->doubtful;
     if (to->account_stop && !s->lane.account_stop) {
         s->lane.account_stop = to->account_stop;
         s->lane.account_stop_hint = to->account_stop_hint;

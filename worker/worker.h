@@ -59,6 +59,7 @@ struct worker_status {
         lane; /* the batch lane's; of a stopped account, whichever lane's */
     struct direct_status sync, pool;
     uint32_t calls, jobs; /* in flight */
+    uint32_t doubtful;    /* calls of sync and pool: see struct direct_status */
     uint64_t hits, joined, paid, failed, rejected,
         cancelled;        /* jobs settled since the start */
     uint32_t left[LANES]; /* records of lanes this process makes no calls in: not taken */
@@ -68,6 +69,8 @@ struct worker_status {
 
 int worker_create(struct worker **ret, const struct worker_conf *conf, struct err *err);
 int worker_start(struct worker *w, struct err *err);
+/* Nothing more is bought; what is under way goes on. For a process that will end soon. */
+void worker_drain(struct worker *w);
 void worker_status(const struct worker *w, struct worker_status *ret);
 struct worker *worker_destroy(struct worker *w);
 
