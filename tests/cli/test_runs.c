@@ -2,8 +2,8 @@
 #include "cli/runs.h"
 
 #include "core/queue.h"
+#include "tests/lib/folder.h"
 
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -33,19 +33,11 @@ static int given_folder(void **state)
     return 0;
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
 static int folder_goes(void **state)
 {
     struct folder *f = *state;
     queue_close(f->queue);
-    nftw(f->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    folder_remove(f->dir);
     free(f);
     return 0;
 }

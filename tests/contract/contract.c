@@ -1,8 +1,8 @@
 /* The engines, the world a test lives in, and the program that tries every promise on each. */
 #include "tests/contract/contract.h"
+#include "tests/lib/folder.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
@@ -33,14 +33,6 @@ static int set_up(void **state)
     return 0;
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
 static void run(void **state)
 {
     struct world *w = *state;
@@ -56,7 +48,7 @@ static int tear_down(void **state)
         w->q = queue_close(w->q);
         w->loop = loop_destroy(w->loop);
     }
-    (void)nftw(w->base, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    folder_remove(w->base);
     free(w);
     return 0;
 }

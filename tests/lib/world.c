@@ -2,6 +2,7 @@
 
 #include "core/headers.h"
 #include "tests/lib/book.h"
+#include "tests/lib/folder.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,12 +10,9 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define MICRO INT64_C(1000000)
 
 static void must(int rc, const struct err *err)
 {
@@ -200,8 +198,9 @@ static void close_all(struct world *w)
     w->queue = queue_close(w->queue);
 }
 
-void world_begin(struct world *w)
+int world_setup(void **state)
 {
+    struct world *w = *state;
     struct err err = {0};
     memset(w, 0, sizeof(*w));
     w->latency_ms = HOUR_MS;
@@ -224,6 +223,7 @@ void world_begin(struct world *w)
                                                   .calls = true};
     must(loop_create(&w->loop, clock_simulated(WORLD_START_MS), &err), &err);
     open_all(w);
+    return 0;
 }
 
 void world_restart(struct world *w)
@@ -232,21 +232,15 @@ void world_restart(struct world *w)
     open_all(w);
 }
 
-static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *at)
+int world_teardown(void **state)
 {
-    (void)st;
-    (void)kind;
-    (void)at;
-    return remove(path);
-}
-
-void world_end(struct world *w)
-{
+    struct world *w = *state;
     close_all(w);
     loop_destroy(w->loop);
     price_book_free(w->pool_prices);
     price_book_free(w->prices);
-    nftw(w->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    folder_remove(w->dir);
+    return 0;
 }
 
 static void time_is_up(void *ctx)
@@ -520,4 +514,11 @@ struct fold world_fold(struct world *w, const char *scope)
     queue_cursor_close(f.spend);
     queue_cursor_close(ready);
     return f.fold;
+}
+
+struct gate world_gate(const struct world *w, const char *team, const char *feature)
+{
+    struct gate g;
+    scheduler_gate(w->scheduler, team, feature, &g);
+    return g;
 }

@@ -16,6 +16,7 @@
 #define WORLD_START_MS INT64_C(1795262400000) /* 2026-11-21T12:00:00Z, a Saturday */
 #define WORLD_ORIGIN   "http://localhost"
 #define WORLD_POOL     ENDPOINT_POOL "default"
+#define MICRO          INT64_C(1000000) /* pico-dollars of a micro-dollar */
 #define HOUR_MS        INT64_C(3600000)
 #define DAY_MS         (24 * HOUR_MS)
 
@@ -43,8 +44,9 @@ struct fold {
     int64_t peak_pico; /* most that was ever spent, in doubt and reserved together */
 };
 
-void world_begin(struct world *w);
-void world_end(struct world *w);
+/* Set-up and tear-down of a test: *state is its world. */
+int world_setup(void **state);
+int world_teardown(void **state);
 /* Ends the scheduler, the worker and the queue, and starts them again on the same folder. */
 void world_restart(struct world *w);
 /* Lets time pass: everything that is due happens, then returns. */
@@ -68,5 +70,8 @@ void world_budget(struct world *w, const char *scope, unsigned edit,
                   struct world_limits limits);
 /* Folds what concerns `scope` (a team or team/feature). */
 struct fold world_fold(struct world *w, const char *scope);
+
+/* What a queue waits for now. */
+struct gate world_gate(const struct world *w, const char *team, const char *feature);
 
 #endif

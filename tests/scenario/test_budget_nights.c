@@ -13,36 +13,14 @@
 
 #include <string.h>
 
-#define MICRO INT64_C(1000000)
 #define BOUND 1000
 
 static struct world world;
-
-static int setup(void **state)
-{
-    (void)state;
-    world_begin(&world);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    world_end(&world);
-    return 0;
-}
 
 static void given_jobs(const char *queue, unsigned n)
 {
     world_run_row(&world, queue, "r1", n, 0);
     world_submit(&world, queue, "r1", 1, n, BOUND);
-}
-
-static struct gate gate_of(const char *team, const char *feature)
-{
-    struct gate g;
-    scheduler_gate(world.scheduler, team, feature, &g);
-    return g;
 }
 
 static void test_without_a_limit_everything_runs(void **state)
@@ -64,7 +42,7 @@ static void test_a_days_budget_lets_its_worth_through_and_no_more(void **state)
     assert_true(f.peak_pico <= 10 * BOUND * MICRO);
     /* A job settles at half its bound, so the day's worth is nearly twenty jobs, not ten. */
     assert_in_range(f.settled, 18, 19);
-    assert_true(gate_of("search", "tags").closed);
+    assert_true(world_gate(&world, "search", "tags").closed);
     assert_int_equal(f.settled + scheduler_waiting(world.scheduler), 50);
 }
 
@@ -75,7 +53,7 @@ static void test_the_rest_goes_on_at_midnight_utc(void **state)
     given_jobs("search.tags", 30);
     world_pass(&world, 11 * HOUR_MS);
     unsigned before = world_fold(&world, "search").settled;
-    assert_int_equal(gate_of("search", "tags").opens_wall_ms,
+    assert_int_equal(world_gate(&world, "search", "tags").opens_wall_ms,
                      WORLD_START_MS + 12 * HOUR_MS);
     world_pass(&world, 12 * HOUR_MS);
     assert_true(before < 30);
@@ -100,7 +78,7 @@ static void test_a_total_waits_for_a_person_and_a_raised_limit_opens_it(void **s
     given_jobs("search.tags", 30);
     world_pass(&world, 40 * DAY_MS);
     assert_in_range(world_fold(&world, "search").settled, 18, 19);
-    assert_int_equal(gate_of("search", "tags").opens_wall_ms, 0);
+    assert_int_equal(world_gate(&world, "search", "tags").opens_wall_ms, 0);
     world_budget(&world, "search", 2, (struct world_limits){.total = 100 * BOUND});
     world_pass(&world, 3 * HOUR_MS);
     assert_int_equal(world_fold(&world, "search").settled, 30);
@@ -115,8 +93,8 @@ static void test_one_feature_at_its_limit_does_not_stop_its_neighbour(void **sta
     world_pass(&world, 10 * HOUR_MS);
     assert_true(world_fold(&world, "search/tags").peak_pico <= 4 * BOUND * MICRO);
     assert_int_equal(world_fold(&world, "search/titles").settled, 20);
-    assert_true(gate_of("search", "tags").closed);
-    assert_int_equal(gate_of("search", "titles").kind, GATE_OPEN);
+    assert_true(world_gate(&world, "search", "tags").closed);
+    assert_int_equal(world_gate(&world, "search", "titles").kind, GATE_OPEN);
 }
 
 static void test_a_teams_limit_holds_over_its_features_together(void **state)
@@ -175,7 +153,7 @@ static void test_a_lowered_limit_freezes_and_loses_nothing(void **state)
     struct fold f = world_fold(&world, "search");
     assert_int_equal(f.settled, 20); /* what had been released is finished, no more */
     assert_int_equal(scheduler_waiting(world.scheduler), 20);
-    assert_true(gate_of("search", "tags").closed);
+    assert_true(world_gate(&world, "search", "tags").closed);
 }
 
 static void test_a_paused_team_waits_until_it_is_resumed(void **state)
@@ -185,7 +163,7 @@ static void test_a_paused_team_waits_until_it_is_resumed(void **state)
     given_jobs("search.tags", 5);
     world_pass(&world, 2 * DAY_MS);
     assert_int_equal(world_fold(&world, "search").released, 0);
-    assert_int_equal(gate_of("search", "tags").kind, GATE_PAUSE);
+    assert_int_equal(world_gate(&world, "search", "tags").kind, GATE_PAUSE);
     world_budget(&world, "search", 2, (struct world_limits){0});
     world_pass(&world, 3 * HOUR_MS);
     assert_int_equal(world_fold(&world, "search").settled, 5);
@@ -253,7 +231,8 @@ static void test_a_queue_that_ran_dry_is_flushed_once(void **state)
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) \
+    cmocka_unit_test_prestate_setup_teardown(name, world_setup, world_teardown, &world)
     const struct CMUnitTest tests[] = {
         T(test_without_a_limit_everything_runs),
         T(test_a_days_budget_lets_its_worth_through_and_no_more),

@@ -15,24 +15,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MICRO INT64_C(1000000)
 #define BOUND 1000
 
 static struct world world;
-
-static int setup(void **state)
-{
-    (void)state;
-    world_begin(&world);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    world_end(&world);
-    return 0;
-}
 
 static void given_jobs(enum lane lane, unsigned n)
 {
@@ -43,13 +28,6 @@ static void given_jobs(enum lane lane, unsigned n)
 static void given_a_total(unsigned limit)
 {
     world_budget(&world, "search", 1, (struct world_limits){.total = limit});
-}
-
-static struct gate gate_of(const char *team, const char *feature)
-{
-    struct gate g;
-    scheduler_gate(world.scheduler, team, feature, &g);
-    return g;
 }
 
 static struct ledger_row ledger_of(const char *key)
@@ -190,7 +168,7 @@ static void test_between_two_tries_the_rest_stays_reserved(void **state)
     assert_int_equal(f.in_doubt_pico, 2 * BOUND * MICRO);
     assert_int_equal(f.reserved_pico, 2 * BOUND * MICRO);
     expect_ledger(0, 2 * BOUND, 0, 2);
-    assert_false(gate_of("search", "tags").closed);
+    assert_false(world_gate(&world, "search", "tags").closed);
 }
 
 static void test_a_restart_between_two_tries_finds_the_same_books(void **state)
@@ -309,7 +287,7 @@ static void test_a_lane_nobody_knows_the_terms_of_waits_and_says_what_is_missing
     world_lane_row(&world, "ads.titles", "r1", 3, LANE_BATCH, "");
     world_submit(&world, "ads.titles", "r1", 1, 3, BOUND);
     world_pass(&world, 3 * HOUR_MS);
-    struct gate g = gate_of("search", "tags");
+    struct gate g = world_gate(&world, "search", "tags");
     assert_int_equal(g.kind, GATE_ENDPOINT);
     assert_true(g.closed);
     assert_string_equal(g.why, "run 'r1' asks for lane 'pool': no servers were given");
@@ -331,7 +309,7 @@ static void test_a_run_for_another_pool_waits_for_that_pool(void **state)
     world_lane_row(&world, "search.tags", "r1", 1, LANE_POOL, ENDPOINT_POOL "night");
     world_submit(&world, "search.tags", "r1", 1, 1, BOUND);
     world_pass(&world, 3 * HOUR_MS);
-    struct gate g = gate_of("search", "tags");
+    struct gate g = world_gate(&world, "search", "tags");
     assert_int_equal(g.kind, GATE_ENDPOINT);
     assert_string_equal(
         g.why,
@@ -392,7 +370,8 @@ static void test_batch_and_sync_share_answers_and_a_pool_does_not(void **state)
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) \
+    cmocka_unit_test_prestate_setup_teardown(name, world_setup, world_teardown, &world)
     const struct CMUnitTest tests[] = {
         T(test_a_call_that_may_be_made_twice_reserves_two_bounds),
         T(test_what_the_second_try_did_not_need_comes_back),

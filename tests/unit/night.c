@@ -1,9 +1,9 @@
 #include "tests/unit/night.h"
+#include "tests/lib/folder.h"
 
 #include "worker/answers.h"
 #include "worker/lane_batch.h"
 #include "worker/lane_direct.h"
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -107,21 +107,13 @@ int night_falls(void **state)
     return 0;
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
 int night_ends(void **state)
 {
     struct night *n = *state;
     fall_asleep(n);
     price_book_free(n->prices);
     loop_destroy(n->loop);
-    (void)nftw(n->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    folder_remove(n->dir);
     free(n);
     return 0;
 }
