@@ -24,6 +24,13 @@ static void add_gate(struct buf *to, const struct beat_gate *g)
     buf_adds(to, "}");
 }
 
+static void add_poll(struct buf *to, const struct beat_poll *p)
+{
+    buf_adds(to, "{");
+    add_text(to, "batch", p->batch);
+    buf_addf(to, ",\"at_ms\":%lld}", (long long)p->at_ms);
+}
+
 static void encode(const struct beat *b, struct buf *to)
 {
     buf_addf(to, "{\"started_ms\":%lld,\"next_poll_ms\":%lld,\"waiting\":%llu,",
@@ -36,6 +43,11 @@ static void encode(const struct beat *b, struct buf *to)
     for (unsigned i = 0; i < b->gates_n; i++) {
         buf_adds(to, i ? "," : "");
         add_gate(to, &b->gates[i]);
+    }
+    buf_adds(to, "],\"polls\":[");
+    for (unsigned i = 0; i < b->polls_n; i++) {
+        buf_adds(to, i ? "," : "");
+        add_poll(to, &b->polls[i]);
     }
     buf_adds(to, "]}\n");
 }
@@ -95,6 +107,21 @@ static void read_gates(const json_t *gates, struct beat *ret)
     }
 }
 
+static void read_polls(const json_t *polls, struct beat *ret)
+{
+    size_t i;
+    json_t *o;
+    json_array_foreach(polls, i, o)
+    {
+        if (ret->polls_n == BEAT_POLLS_MAX) {
+            return;
+        }
+        struct beat_poll *p = &ret->polls[ret->polls_n++];
+        read_text(o, "batch", p->batch, sizeof(p->batch));
+        p->at_ms = read_number(o, "at_ms");
+    }
+}
+
 bool beat_read(const char *dir, struct beat *ret)
 {
     char path[PATH_BYTES];
@@ -110,6 +137,7 @@ bool beat_read(const char *dir, struct beat *ret)
     read_text(o, "account", ret->account, sizeof(ret->account));
     read_text(o, "account_hint", ret->account_hint, sizeof(ret->account_hint));
     read_gates(json_object_get(o, "gates"), ret);
+    read_polls(json_object_get(o, "polls"), ret);
     json_decref(o);
     return true;
 }

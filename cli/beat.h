@@ -12,11 +12,17 @@
 #include "core/record.h"
 
 #define BEAT_GATES_MAX 8
+#define BEAT_POLLS_MAX 32 /* the oldest batches at the provider */
 
 struct beat_gate {
     char queue[TEAM_MAX + FEATURE_MAX + 2];
     bool closed; /* nothing in flight can reopen it */
     char why[500], hint[320];
+};
+
+struct beat_poll {
+    char batch[32];
+    int64_t at_ms;
 };
 
 struct beat {
@@ -26,6 +32,8 @@ struct beat {
     char account[400], account_hint[300]; /* why it stands still; "" */
     struct beat_gate gates[BEAT_GATES_MAX];
     unsigned gates_n;
+    struct beat_poll polls[BEAT_POLLS_MAX];
+    unsigned polls_n;
 };
 
 int beat_write(const char *dir, const struct beat *b); /* -1: not written */

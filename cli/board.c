@@ -148,6 +148,17 @@ static int look_at_runs(struct board *b, struct err *err)
 
 /* ---- batches ---- */
 
+/* Only the owner knows. */
+static int64_t next_poll(const struct board_view *v, const char *batch)
+{
+    for (unsigned i = 0; i < v->beat.polls_n; i++) {
+        if (!strcmp(v->beat.polls[i].batch, batch)) {
+            return v->beat.polls[i].at_ms;
+        }
+    }
+    return 0;
+}
+
 static int take_batch(struct board *b, const struct queue_msg *msg, struct err *err)
 {
     struct board_view *v = &b->view;
@@ -170,6 +181,7 @@ static int take_batch(struct board *b, const struct queue_msg *msg, struct err *
                                .calls = calls,
                                .due_ms = state == BATCH_RETRY ? row.due_wall_ms : 0};
     to->recovery = state == BATCH_UPLOADED && (row.deleting || before);
+    to->poll_ms = next_poll(v, row.id);
     snprintf(to->id, sizeof(to->id), "%s", row.id);
     snprintf(to->model, sizeof(to->model), "%s", row.model);
     snprintf(to->why, sizeof(to->why), "%s", row.why);

@@ -40,6 +40,7 @@ struct board_batch {
     char id[BATCH_ID_BYTES], model[PROMPT_MODEL_MAX + 1], why[300];
     enum batch_state state;
     int64_t created_ms, due_ms; /* due_ms: of retry; 0 none */
+    int64_t poll_ms;            /* when it is asked after next; 0 nobody knows */
     uint32_t calls;
     bool recovery; /* looked for at the provider: its create may have happened */
 };

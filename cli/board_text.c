@@ -11,6 +11,9 @@
 #define RUN_REST       44 /* of a line about a run: all but its name */
 #define RUN_COLUMN_MIN 12
 #define RUN_COLUMN_MAX 40
+#define ID_COLUMN_MAX  26
+#define ID_COLUMN_MIN  19 /* still tells them apart, and leaves room for the model */
+#define ID_WHOLE_FROM  70 /* columns */
 #define MONEY_PLACES   6
 
 struct page {
@@ -145,12 +148,21 @@ static void add_runs(struct page *p)
 
 /* ---- batches ---- */
 
+static int id_column(const struct page *p)
+{
+    return p->width < ID_WHOLE_FROM ? ID_COLUMN_MIN : ID_COLUMN_MAX;
+}
+
 static void add_batch(struct page *p, const struct board_batch *b)
 {
     const struct board_view *v = p->view;
-    char old[24], due[24];
-    line(p, false, "%s %-9s %5s %5u %s", b->id, batch_state_name(b->state),
-         age(v->wall_ms - b->created_ms, old), b->calls, b->model);
+    char old[24], due[24], poll[24] = "-";
+    if (b->poll_ms) {
+        age(b->poll_ms - v->wall_ms + 999, poll);
+    }
+    line(p, false, "%-*.*s %-9s %4s %4s %5u %s", id_column(p), id_column(p), b->id,
+         batch_state_name(b->state), age(v->wall_ms - b->created_ms, old), poll, b->calls,
+         b->model);
     if (b->recovery) {
         line(p, false, "  recovery: looking for what an earlier create made");
     }
@@ -167,7 +179,8 @@ static void add_batches(struct page *p)
         return;
     }
     line(p, false, "%s", "");
-    line(p, true, "%-26s %-9s %5s %5s %s", "batch", "state", "age", "calls", "model");
+    line(p, true, "%-*s %-9s %4s %4s %5s %s", id_column(p), "batch", "state", "age",
+         "poll", "calls", "model");
     for (unsigned i = 0; i < v->batches_n; i++) {
         add_batch(p, &v->batches[i]);
     }

@@ -142,8 +142,9 @@ static void print_json(const struct board_view *v)
         json_text("model", b->model);
         json_count("calls", b->calls);
         json_text("why", b->why[0] ? b->why : NULL);
-        printf("\"created_ms\":%" PRId64 ",\"recovery\":%s}", b->created_ms,
-               b->recovery ? "true" : "false");
+        printf("\"created_ms\":%" PRId64 ",\"next_poll_ms\":%" PRId64
+               ",\"due_ms\":%" PRId64 ",\"recovery\":%s}",
+               b->created_ms, b->poll_ms, b->due_ms, b->recovery ? "true" : "false");
     }
     printf("],\"waits\":[");
     for (unsigned i = 0; i < v->beat.gates_n; i++) {

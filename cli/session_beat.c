@@ -36,6 +36,16 @@ static void add_gates(struct session *s, struct beat *b)
     queue_cursor_close(cur);
 }
 
+static void add_polls(struct session *s, int64_t now, int64_t wall, struct beat *b)
+{
+    struct lane_poll polls[BEAT_POLLS_MAX];
+    b->polls_n = worker_polls(s->worker, polls, BEAT_POLLS_MAX);
+    for (unsigned i = 0; i < b->polls_n; i++) {
+        snprintf(b->polls[i].batch, sizeof(b->polls[i].batch), "%s", polls[i].id);
+        b->polls[i].at_ms = wall + MAX_OF(polls[i].at_ms - now, (int64_t)0);
+    }
+}
+
 void session_beat(struct session *s, const struct worker_status *w)
 {
     int64_t now = loop_now_ms(s->loop), wall = loop_wall_ms(s->loop);
@@ -51,5 +61,6 @@ void session_beat(struct session *s, const struct worker_status *w)
         snprintf(b.account_hint, sizeof(b.account_hint), "%s", w->lane.account_stop_hint);
     }
     add_gates(s, &b);
+    add_polls(s, now, wall, &b);
     beat_write(s->cli->data, &b); /* on a full disk there is nothing to watch */
 }

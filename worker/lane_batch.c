@@ -292,6 +292,23 @@ bool lane_batch_idle(const struct lane_batch *l)
     return !l->first && !l->ops && !l->recovering;
 }
 
+static bool is_polled(const struct batch *b)
+{
+    return batch_rules[b->state].wait == BATCH_WAITS_END;
+}
+
+unsigned lane_batch_polls(const struct lane_batch *l, struct lane_poll *ret, unsigned max)
+{
+    unsigned n = 0;
+    for (const struct batch *b = l->first; b && n < max; b = b->next) {
+        if (is_polled(b)) {
+            memcpy(ret[n].id, b->id, sizeof(ret[n].id));
+            ret[n++].at_ms = b->due_ms;
+        }
+    }
+    return n;
+}
+
 void lane_batch_status(const struct lane_batch *l, struct lane_status *ret)
 {
     *ret = (struct lane_status){
@@ -301,8 +318,7 @@ void lane_batch_status(const struct lane_batch *l, struct lane_status *ret)
         ret->by_state[b->state]++;
         ret->calls_in_batches += open;
         ret->calls_sent += b->remote[0] ? open : 0;
-        bool polls = batch_rules[b->state].wait == BATCH_WAITS_END;
-        if (polls && (ret->next_poll_ms == 0 || b->due_ms < ret->next_poll_ms)) {
+        if (is_polled(b) && (ret->next_poll_ms == 0 || b->due_ms < ret->next_poll_ms)) {
             ret->next_poll_ms = b->due_ms;
         }
     }

@@ -14,6 +14,7 @@
 #define OFFPEAK_WORKER_LANE_BATCH_H
 
 #include "core/err.h"
+#include "worker/batch.h"
 #include "worker/call.h"
 #include "worker/plan.h"
 #include "worker/settle.h"
@@ -90,6 +91,15 @@ int lane_batch_submit(struct lane_batch *l, struct call **calls, uint32_t n,
                       struct err *err);
 /* Calls of it were marked as cancelled. */
 void lane_batch_on_cancel(struct lane_batch *l);
+/* When a batch that is at the provider will be asked after; loop time. */
+struct lane_poll {
+    char id[BATCH_ID_BYTES];
+    int64_t at_ms;
+};
+
+/* The oldest first, `max` at most; how many. */
+unsigned lane_batch_polls(const struct lane_batch *l, struct lane_poll *ret,
+                          unsigned max);
 /* No batch is uploaded or created from here on. */
 void lane_batch_drain(struct lane_batch *l);
 bool lane_batch_idle(const struct lane_batch *l);

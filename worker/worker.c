@@ -435,6 +435,11 @@ void worker_status(const struct worker *w, struct worker_status *ret)
     }
 }
 
+unsigned worker_polls(const struct worker *w, struct lane_poll *ret, unsigned max)
+{
+    return w->lane ? lane_batch_polls(w->lane, ret, max) : 0;
+}
+
 int worker_account_fingerprint(const char *base_url, const struct secret *key,
                                char ret[static 64], struct err *err)
 {

@@ -71,6 +71,8 @@ int worker_create(struct worker **ret, const struct worker_conf *conf, struct er
 int worker_start(struct worker *w, struct err *err);
 /* Nothing more is bought; what is under way goes on. For a process that will end soon. */
 void worker_drain(struct worker *w);
+/* Of batches at the provider: see lane_batch_polls. */
+unsigned worker_polls(const struct worker *w, struct lane_poll *ret, unsigned max);
 void worker_status(const struct worker *w, struct worker_status *ret);
 struct worker *worker_destroy(struct worker *w);
 

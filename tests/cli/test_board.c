@@ -15,7 +15,8 @@ static const struct board_view *a_busy_night(void)
                                   .wall_ms = 1795279634000,
                                   .owner = true,
                                   .has_beat = true};
-    v.runs_n = v.runs_all = v.batches_n = v.batches_all = v.limits_n = 1;
+    v.runs_n = v.runs_all = v.limits_n = 1;
+    v.batches_n = v.batches_all = 2;
     v.beat = (struct beat){.next_poll_ms = v.wall_ms + 12000, .waiting = 9, .gates_n = 1};
     v.beat.gates[0].closed = true;
     snprintf(v.beat.gates[0].queue, sizeof(v.beat.gates[0].queue), "search/tags");
@@ -38,6 +39,12 @@ static const struct board_view *a_busy_night(void)
     snprintf(v.batches[0].id, sizeof(v.batches[0].id), "01M7ZG2FJK9B5ERHDX8XHT8MAN");
     snprintf(v.batches[0].model, sizeof(v.batches[0].model), "gpt-4o-mini");
     snprintf(v.batches[0].why, sizeof(v.batches[0].why), "too many tokens enqueued");
+    v.batches[1] = (struct board_batch){.state = BATCH_POLLING,
+                                        .created_ms = v.wall_ms - 7000,
+                                        .poll_ms = v.wall_ms + 46000,
+                                        .calls = 50000};
+    snprintf(v.batches[1].id, sizeof(v.batches[1].id), "01M7ZG2GQJ4QY0N0F9Z6AEB2S7");
+    snprintf(v.batches[1].model, sizeof(v.batches[1].model), "gpt-4.1-mini");
     v.limits[0] =
         (struct board_limit){.scope = "search", .period = "day", .limited = true};
     return &v;
@@ -81,6 +88,7 @@ static void sixty_columns_show_every_number(void **state)
     static const char *const there[] = {"120/400",     "waits",
                                         "retry",       "2m",
                                         "40",          "gpt-4o-mini",
+                                        "46s 50000",   "gpt-4.1-mini",
                                         "again in 3s", "next poll in 12s",
                                         "search/day",  "9 jobs are not let through"};
     _cleanup_(buf_fini) struct buf page;
@@ -115,11 +123,29 @@ static void a_pipe_gets_it_all_in_one_line(void **state)
     assert_non_null(strstr(text.p, "waits: search/tags"));
 }
 
+static void a_batch_has_its_age_and_when_it_is_asked_after_next(void **state)
+{
+    (void)state;
+    static const char *const there[] = {
+        "batch                      state      age poll calls model",
+        "01M7ZG2FJK9B5ERHDX8XHT8MAN retry       2m    -    40 gpt-4o-mini",
+        "01M7ZG2GQJ4QY0N0F9Z6AEB2S7 polling     7s  46s 50000 gpt-4.1-mini",
+    };
+    _cleanup_(buf_fini) struct buf page;
+    picture(80, false, &page);
+    for (size_t i = 0; i < ARRAY_LEN(there); i++) {
+        if (!strstr(page.p, there[i])) {
+            fail_msg("no '%s' in:\n%s", there[i], page.p);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_line_is_wider_than_the_terminal),
         cmocka_unit_test(sixty_columns_show_every_number),
+        cmocka_unit_test(a_batch_has_its_age_and_when_it_is_asked_after_next),
         cmocka_unit_test(escapes_stand_there_only_with_colour),
         cmocka_unit_test(a_pipe_gets_it_all_in_one_line),
     };
