@@ -122,6 +122,19 @@ void queue_commit(struct queue_tx *tx, queue_commit_fn cb, void *ctx);
 int queue_commit_wait(struct queue_tx *tx, uint64_t *ret_commit, struct err *err);
 struct queue_tx *queue_tx_drop(struct queue_tx *tx);
 
+/* ---- partitions ----
+ * Topics and tables that are spread alike (`ready`, `answers`, `batches`) are assigned alike. What
+ * nobody assigned has one partition, and it is ours: so it is on one machine. A role asks once, when
+ * it is made: while it lives its partitions do not change. */
+
+/* How many a topic or table has. */
+int queue_partitions(struct queue *q, const char *name, uint32_t *ret, struct err *err);
+/* Those that feeds here give, lowest first, `max` at most: how many. */
+size_t queue_owned(struct queue *q, const char *name, uint32_t *ret, size_t max);
+/* From now on it has so many, and of them `owned`, in order, are ours. While nothing feeds on it. */
+int queue_assign(struct queue *q, const char *name, uint32_t partitions,
+                 const uint32_t *owned, size_t n, struct err *err);
+
 /* ---- feeding the owner: unacked records, in order, round robin over topics ---- */
 
 /* `pattern` is a topic name, or a prefix that ends in '.' (new topics join by themselves). */

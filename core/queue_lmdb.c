@@ -113,6 +113,7 @@ struct queue *queue_close(struct queue *q)
     q->peek = queue_cursor_close(q->peek);
     assert(q->n_users == 0); /* feeds, cursors and transactions end before their queue */
     owner_fini(q);
+    parts_fini(q);
     store_close(&q->store);
     attr_closep(&q->open_fd);
     attr_closep(&q->dir_fd);

@@ -285,6 +285,7 @@ struct queue {
     struct queue_cursor *peek; /* for questions asked while a transaction is collected */
 
     struct queue_feed *feeds;
+    struct assigned *assigned;
     atomic_size_t n_users; /* cursors, feeds and transactions still open */
 
     atomic_bool owner;
@@ -332,6 +333,12 @@ int read_error(const struct queue_cursor *c, int rc, struct err *err);
 /* Copies out a record between `first` and `next`, references resolved. 1 or an error. */
 int read_log_record(struct queue_cursor *c, const struct queue_at *at,
                     const struct topic_row *row, struct queue_msg *ret, struct err *err);
+
+/* ---- partitions (queue_lmdb_parts.c) ---- */
+
+/* Do feeds give that partition? What nobody assigned is fed as it is found. */
+bool parts_fed(const struct queue *q, const char *topic, uint32_t partition);
+void parts_fini(struct queue *q);
 
 /* ---- feeding (queue_lmdb_feed.c) ---- */
 

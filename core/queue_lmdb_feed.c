@@ -119,7 +119,7 @@ static int list_topics(struct queue_feed *f, MDB_txn *txn)
             f->n >= FEED_TOPICS_MAX) {
             break;
         }
-        rc = topic_join(f, &name);
+        rc = parts_fed(f->q, name.name, name.partition) ? topic_join(f, &name) : 0;
         if (rc) {
             break;
         }

@@ -49,6 +49,9 @@
 #define TABLE_BATCHES "batches"
 #define PREFIX_JOBS   "jobs."
 
+/* `ready`, `answers` and `batches` are spread over at most so many partitions. */
+#define READY_PARTITIONS_MAX 1024
+
 void topic_jobs(const char *team, const char *feature, char ret[static QUEUE_NAME_MAX]);
 void topic_results(const char *team, char ret[static QUEUE_NAME_MAX]);
 void topic_dead(const char *team, char ret[static QUEUE_NAME_MAX]);
@@ -114,6 +117,31 @@ struct release {
 };
 int release_encode(const struct release *r, struct buf *block, struct err *err);
 int release_decode(struct span block, struct release *ret);
+/* ---- places in `ready` ----
+ * Where a record stands as one number: its partition above, its offset below. In partition 0 it is
+ * the offset. */
+#define PLACE_OFFSET_BITS 48
+static inline uint64_t place_of(uint32_t partition, uint64_t offset)
+{
+    return (uint64_t)partition << PLACE_OFFSET_BITS | offset;
+}
+static inline uint32_t place_partition(uint64_t place)
+{
+    return (uint32_t)(place >> PLACE_OFFSET_BITS);
+}
+static inline uint64_t place_offset(uint64_t place)
+{
+    return place & ((UINT64_C(1) << PLACE_OFFSET_BITS) - 1);
+}
+struct queue_at place_at(uint64_t place);
+
+/* The partition of `ready` in which requests of that prefix root and cache key meet, in every lane and
+ * for ever; their answer stands in the same one. One prefix goes over SPREAD partitions at most. */
+#define SPREAD 4
+uint32_t ready_partition(uint64_t root, const struct digest *key, uint32_t partitions);
+/* ... of a release: one that asks nothing (rejected, cancelled) goes by its job. */
+uint32_t release_partition(const struct release *r, uint32_t partitions);
+
 /* What one try can cost at most. */
 struct usd release_try_bound(const struct release *r);
 

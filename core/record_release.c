@@ -265,3 +265,31 @@ struct usd release_try_bound(const struct release *r)
 {
     return usd_from_pico(usd_pico(r->reserved) / (int64_t)MAX_OF(r->tries, 1u));
 }
+
+/* ---- its place in `ready` ---- */
+
+struct queue_at place_at(uint64_t place)
+{
+    return (struct queue_at){.topic = TOPIC_READY,
+                             .partition = place_partition(place),
+                             .offset = place_offset(place)};
+}
+
+/* Fixed for life: answers are looked for where this says. The sums are done in the ring of the
+ * partitions, so that nothing wraps around. */
+uint32_t ready_partition(uint64_t root, const struct digest *key, uint32_t partitions)
+{
+    return (uint32_t)((root % partitions + hash_u64(*key) % SPREAD) % partitions);
+}
+
+uint32_t release_partition(const struct release *r, uint32_t partitions)
+{
+    if (partitions == 1) {
+        return 0;
+    }
+    if (r->verdict == VERDICT_RUN && r->chain_len > 0) {
+        return ready_partition(r->chain[0].hash, &r->key, partitions);
+    }
+    const struct digest job = hash_of(span_str(r->job));
+    return (uint32_t)(hash_u64(job) % partitions);
+}

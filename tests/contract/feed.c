@@ -449,6 +449,38 @@ static void partitions_of_a_topic_are_logs_of_their_own(void **state)
     queue_feed_close(f);
 }
 
+static void only_the_partitions_assigned_to_us_are_fed(void **state)
+{
+    const uint32_t ours[] = {1, 3}, wrong[] = {3, 1};
+    struct world *w = *state;
+    uint32_t n = 0, owned[4];
+    open_owner(w);
+    OK(w, queue_partitions(w->q, "ready", &n, &w->err));
+    assert_int_equal(n, 1);
+    assert_int_equal(queue_owned(w->q, "ready", owned, ARRAY_LEN(owned)), 1);
+    assert_int_equal(owned[0], 0);
+    struct queue_tx *tx = begin(w);
+    for (uint32_t p = 0; p < 4; p++) {
+        OK(w, queue_put(tx, "ready", p, SPAN_NONE, SPAN_NONE, SPAN_LIT("x"), &w->err));
+    }
+    commit(w, tx);
+    OK(w, queue_assign(w->q, "ready", 4, ours, 2, &w->err));
+    OK(w, queue_partitions(w->q, "ready", &n, &w->err));
+    assert_int_equal(n, 4);
+    assert_int_equal(queue_owned(w->q, "ready", owned, ARRAY_LEN(owned)), 2);
+    assert_memory_equal(owned, ours, sizeof(ours));
+    assert_int_equal(queue_owned(w->q, "ready", owned, 1), 1);
+    struct queue_feed *f = feed_on(w, "ready");
+    expect_in(w, f, 1, 0);
+    expect_in(w, f, 3, 0);
+    expect_nothing(w, f);
+    queue_feed_close(f);
+    assert_true(queue_assign(w->q, "ready", 4, wrong, 2, &w->err) < 0);
+    assert_true(queue_assign(w->q, "ready", 3, ours, 2, &w->err) < 0);
+    OK(w, queue_assign(w->q, "ready", 4, NULL, 0, &w->err));
+    assert_int_equal(queue_owned(w->q, "ready", owned, ARRAY_LEN(owned)), 0);
+}
+
 const struct promise feed_promises[] = {
     PROMISE(unacked_records_come_in_order_once_each),
     PROMISE(acks_in_any_order_survive_a_restart),
@@ -468,5 +500,6 @@ const struct promise feed_promises[] = {
     PROMISE(trim_works_in_bounded_steps),
     PROMISE(what_is_trimmed_makes_room_again),
     PROMISE(partitions_of_a_topic_are_logs_of_their_own),
+    PROMISE(only_the_partitions_assigned_to_us_are_fed),
     {0},
 };

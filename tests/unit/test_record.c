@@ -615,6 +615,60 @@ static void values_of_the_wrong_kind_are_refused(void **state)
     }
 }
 
+/* ---- places and partitions of `ready` ---- */
+
+static void a_place_is_a_partition_and_an_offset(void **state)
+{
+    const uint64_t last = (UINT64_C(1) << 48) - 1;
+    (void)state;
+    assert_int_equal(place_of(0, 42), 42);
+    const struct queue_at at = place_at(place_of(11, last));
+    assert_string_equal(at.topic, TOPIC_READY);
+    assert_int_equal(at.partition, 11);
+    assert_int_equal(at.offset, last);
+    assert_int_equal(place_partition(place_of(65535, 7)), 65535);
+    assert_int_equal(place_offset(place_of(65535, 7)), 7);
+}
+
+/* Fixed for life: another result of one of these would lose stored answers. */
+static void equal_requests_meet_in_one_partition_for_ever(void **state)
+{
+    static const struct {
+        uint64_t root, key;
+        uint32_t of_1, of_3, of_12;
+    } golden[] = {
+        {UINT64_C(0x0123456789abcdef), UINT64_C(0x0000000000000000), 0, 0, 3},
+        {UINT64_C(0x0123456789abcdef), UINT64_C(0x0000000000000001), 0, 1, 4},
+        {UINT64_C(0x0123456789abcdef), UINT64_C(0x0000000000000002), 0, 2, 5},
+        {UINT64_C(0x0123456789abcdef), UINT64_C(0x0000000000000003), 0, 0, 6},
+        {UINT64_C(0xffffffffffffffff), UINT64_C(0xfffffffffffffffe), 0, 2, 5},
+        {UINT64_C(0x0000000000000000), UINT64_C(0x0000000000000007), 0, 0, 3},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(golden); i++) {
+        struct digest key = {{0}};
+        for (int b = 0; b < 8; b++) {
+            key.b[b] = (uint8_t)(golden[i].key >> (56 - 8 * b));
+        }
+        assert_int_equal(ready_partition(golden[i].root, &key, 1), golden[i].of_1);
+        assert_int_equal(ready_partition(golden[i].root, &key, 3), golden[i].of_3);
+        assert_int_equal(ready_partition(golden[i].root, &key, 12), golden[i].of_12);
+    }
+}
+
+static void a_release_goes_by_its_request_or_by_its_job(void **state)
+{
+    struct release run = {.verdict = VERDICT_RUN, .chain_len = 1, .chain = {{.hash = 5}}};
+    struct release no = {.verdict = VERDICT_REJECTED,
+                         .job = "search.tags/0/7/1795227247311"};
+    (void)state;
+    run.key.b[7] = 2;
+    assert_int_equal(release_partition(&run, 12), 7);
+    assert_int_equal(release_partition(&run, 1), 0);
+    assert_int_equal(release_partition(&no, 12), 11);
+    assert_int_equal(release_partition(&no, 1), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -639,6 +693,9 @@ int main(void)
         cmocka_unit_test(names_a_newer_version_added_are_ignored),
         cmocka_unit_test(cut_and_flipped_blocks_are_refused_or_read_within_bounds),
         cmocka_unit_test(values_of_the_wrong_kind_are_refused),
+        cmocka_unit_test(a_place_is_a_partition_and_an_offset),
+        cmocka_unit_test(equal_requests_meet_in_one_partition_for_ever),
+        cmocka_unit_test(a_release_goes_by_its_request_or_by_its_job),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
