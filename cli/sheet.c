@@ -129,7 +129,7 @@ static int column_see(struct sheet *s, struct span name, uint64_t line, unsigned
 
 /* ---- one result ---- */
 
-static int place_of(struct span id, struct queue_at *ret)
+static int job_place(struct span id, struct queue_at *ret)
 {
     struct span queue;
     uint64_t offset, partition;
@@ -162,7 +162,7 @@ static int fetch_job(struct sheet *s, struct span line, struct queue_msg *ret,
         return 0;
     }
     id = jtext_inside(id);
-    if (place_of(id, &at) < 0) {
+    if (job_place(id, &at) < 0) {
         return 0;
     }
     int rc = queue_fetch(s->jobs, &at, ret, err);
