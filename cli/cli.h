@@ -4,7 +4,8 @@
  * main takes the secrets out of the environment, finds the command, parses its options, loads the
  * configuration and calls it. A command prints its data on standard output and everything for
  * people on standard error; it returns 0, or a negative exit code with `err` filled in. An error
- * with an empty message has been told already.
+ * with an empty message has been told already. On a terminal something stands there within 100 ms:
+ * a command that cannot promise that says what it is `doing`.
  *
  * To add a command: a file cmd_<name>.c with one function, its declaration and its row in the
  * table in commands.c.
@@ -13,6 +14,7 @@
 #define OFFPEAK_CLI_CLI_H
 
 #include "cli/options.h"
+#include "cli/progress.h"
 #include "cli/settings.h"
 #include "core/err.h"
 #include "core/queue.h"
@@ -32,6 +34,7 @@ struct cli_env {
 
 struct cli {
     const struct options *opt;
+    struct progress notice; /* what is being done; who prints clears it first */
     const struct settings *set;
     struct cli_env env;
     const char *program;
@@ -47,8 +50,9 @@ enum command_needs {
 struct command {
     const char *name, *operands; /* "FILE|-" */
     const char *what;            /* one line */
-    const char *examples;        /* first on its help page */
-    uint64_t takes;              /* OPT bits */
+    const char *doing;    /* said at once on a terminal; NULL: it speaks by itself */
+    const char *examples; /* first on its help page */
+    uint64_t takes;       /* OPT bits */
     unsigned needs;
     unsigned operands_min, operands_max;
     int (*run)(struct cli *c, struct err *err);

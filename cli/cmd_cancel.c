@@ -13,7 +13,7 @@
 #define NOTE_BYTES_MAX ((size_t)8 << 10)
 
 struct cancel {
-    const struct cli *cli;
+    struct cli *cli;
     struct queue *queue;
     struct run_found run;
     uint64_t results; /* of the run, so far */
@@ -93,6 +93,7 @@ static void tell_json(const struct cancel *c, const char *next)
 static void tell(const struct cancel *c)
 {
     char next[CLI_PATH_MAX + 40];
+    progress_clear(&c->cli->notice);
     const char *data = c->cli->opt->data;
     uint64_t jobs = run_jobs(&c->run.row);
     snprintf(next, sizeof(next), "offpeak run%s%s", data ? " --data " : "",

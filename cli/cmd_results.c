@@ -10,6 +10,7 @@
 
 /* How the results reach the file: as they come, by their lines, or as a table. */
 struct writer {
+    struct progress *notice;
     bool only_failed;
     uint64_t taken;
     struct sink sink;
@@ -50,8 +51,11 @@ static int on_result(void *ctx, const struct result_head *head, struct span line
     if (w->sheet) {
         return sheet_add(w->sheet, head, line, err);
     }
-    return w->order ? order_add(w->order, head->line, head->status, line, err)
-                    : sink_result(&w->sink, head, line, err);
+    if (w->order) {
+        return order_add(w->order, head->line, head->status, line, err);
+    }
+    progress_clear(w->notice); /* the line may go to the same terminal */
+    return sink_result(&w->sink, head, line, err);
 }
 
 static int on_ordered(void *ctx, uint32_t status, struct span line, struct err *err)
@@ -64,6 +68,7 @@ static int on_ordered(void *ctx, uint32_t status, struct span line, struct err *
 static int writer_commit(struct writer *w, struct err *err)
 {
     int rc = 0;
+    progress_clear(w->notice);
     if (w->sheet) {
         rc = sheet_write(w->sheet, w->sink.out, err);
     } else if (w->order) {
@@ -139,7 +144,7 @@ int cmd_results(struct cli *c, struct err *err)
     const struct options *o = c->opt;
     const char *out = o->out ? o->out : "-";
     struct queue *q = NULL;
-    struct writer writer = {0};
+    struct writer writer = {.notice = &c->notice};
     struct run_found run;
     struct follow_status status;
     struct run_wanted wanted = {.team = o->team, .feature = o->feature, .run = o->run};

@@ -14,7 +14,7 @@
 
 /* 16 bytes a job that failed. */
 struct retry_cmd {
-    const struct cli *cli;
+    struct cli *cli;
     struct queue *queue;
     struct run_found run;
     struct follow_status status;
@@ -142,6 +142,7 @@ static int tell(struct retry_cmd *r, const struct run_row *row, struct err *err)
     }
     snprintf(next, sizeof(next), "offpeak run%s%s", o->data ? " --data " : "",
              o->data ? o->data : "");
+    progress_clear(&r->cli->notice);
     if (o->json) {
         putchar('{');
         json_text("run", r->run.run);

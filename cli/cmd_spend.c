@@ -12,6 +12,7 @@ static const char *const by_names[BYS] = {"team", "feature", "model"};
 
 struct bill {
     const struct options *opt;
+    struct progress *notice;
     struct queue *queue;
     struct run_found run;
     bool has_run; /* its row is still there */
@@ -151,10 +152,12 @@ static int take(struct bill *b, const struct queue_msg *msg, struct seen *seen,
         return rc;
     }
     if (b->opt->records) {
+        progress_clear(b->notice);
         print_record(msg->value, "\n");
         return 0;
     }
     if (b->opt->in_doubt) {
+        progress_clear(b->notice);
         print_doubt(b, &line, msg->value);
     }
     totals_add(&b->all, &line);
@@ -301,6 +304,7 @@ static void print_table(const struct bill *b)
 
 static void print_end(const struct bill *b)
 {
+    progress_clear(b->notice);
     if (b->opt->records || (b->opt->in_doubt && !b->opt->json)) {
         return;
     }
@@ -317,9 +321,10 @@ static void print_end(const struct bill *b)
 
 int cmd_spend(struct cli *c, struct err *err)
 {
-    struct bill b = {.opt = c->opt};
+    struct bill b = {.opt = c->opt, .notice = &c->notice};
     int rc = cli_open_data(c, &b.queue, err);
     if (rc >= 0 && b.opt->in_doubt && b.opt->json && !b.opt->records) {
+        progress_clear(b.notice);
         printf("{\"records\":[");
     }
     if (rc >= 0) {

@@ -21,7 +21,7 @@
 #define SILENCE_MS     ((int64_t)5 * 60 * 1000)
 
 struct watch {
-    const struct cli *cli;
+    struct cli *cli;
     struct queue *queue;
     struct board *board;
     bool screen;     /* refreshes in place */
@@ -196,6 +196,7 @@ static int loop(struct watch *w, struct err *err)
             return rc;
         }
         const struct board_view *v = board_view(w->board);
+        progress_clear(&w->cli->notice);
         (w->screen ? draw : say)(w, v);
         if (fflush(stdout)) {
             return 0; /* nobody reads any more: main says so */
@@ -226,6 +227,7 @@ static int watch(struct watch *w, struct err *err)
     if (rc >= 0 && o->json) {
         rc = board_look(w->board, err);
         if (rc >= 0) {
+            progress_clear(&w->cli->notice);
             print_json(board_view(w->board));
         }
         return rc;

@@ -26,6 +26,7 @@ static const struct command commands[] = {
         .name = "cancel",
         .operands = "",
         .what = "end a run: what was paid for is kept, nothing more is bought",
+        .doing = "reading the results of the run ...",
         .examples =
             "  offpeak cancel --run products-1f3a90c2\n"
             "  offpeak cancel --run night-21 --why 'wrong prompt'\n"
@@ -85,6 +86,7 @@ static const struct command commands[] = {
         .name = "explain",
         .operands = "JOB|CUSTOM_ID",
         .what = "one job: where it stands, and every number of its cost",
+        .doing = "looking for the job ...",
         .examples =
             "  offpeak explain sku-88172 --run products-1f3a90c2\n"
             "  offpeak explain search.tags/0/17/1795279027258    the id in its result\n"
@@ -114,6 +116,7 @@ static const struct command commands[] = {
         .name = "results",
         .operands = "",
         .what = "write the results of a run, also while it is going",
+        .doing = "reading the results of the run ...",
         .examples = "  offpeak results --run products-1f3a90c2 -o results.jsonl\n"
                     "  offpeak results --run products-1f3a90c2 -o - | jq .offpeak\n"
                     "  offpeak results --run products-1f3a90c2 --csv -o products.csv\n"
@@ -127,6 +130,7 @@ static const struct command commands[] = {
         .name = "retry",
         .operands = "",
         .what = "queue the jobs of a run that failed once more, and no others",
+        .doing = "reading the results of the run ...",
         .examples =
             "  offpeak retry --failed --run products-1f3a90c2\n"
             "  offpeak retry --rejected --run products-1f3a90c2   after a price was added\n"
@@ -160,6 +164,7 @@ static const struct command commands[] = {
         .name = "spend",
         .operands = "",
         .what = "what was paid, what it would have cost, and what saved the difference",
+        .doing = "adding up ...",
         .examples =
             "  offpeak spend\n"
             "  offpeak spend --run products-1f3a90c2\n"
@@ -192,6 +197,7 @@ static const struct command commands[] = {
         .name = "watch",
         .operands = "",
         .what = "see runs, batches and money as they change, and why something waits",
+        .doing = "reading the data folder ...",
         .examples =
             "  offpeak watch                      until q or Ctrl-C\n"
             "  offpeak watch --run night-21       until that run is over\n"

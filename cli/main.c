@@ -193,7 +193,13 @@ static int run_command(const struct command *cmd, struct cli *c, struct err *err
         wipe_environment(&c->env);
     }
     if (rc >= 0) {
-        rc = finish_output(cmd->run(c, err), err);
+        progress_init(&c->notice, c->opt->quiet, c->env.plain);
+        if (cmd->doing) {
+            progress_notice(&c->notice, cmd->doing);
+        }
+        rc = cmd->run(c, err);
+        progress_clear(&c->notice);
+        rc = finish_output(rc, err);
     }
     if (settings.config) {
         settings_fini(&settings);

@@ -15,7 +15,8 @@ void progress_init(struct progress *p, bool quiet, bool plain)
 {
     struct winsize size;
     *p = (struct progress){.quiet = quiet, .width = WIDTH_UNKNOWN};
-    p->bar = !quiet && !plain && isatty(STDERR_FILENO);
+    p->terminal = isatty(STDERR_FILENO);
+    p->bar = !quiet && !plain && p->terminal;
     p->colour = p->bar;
     if (p->bar && ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20) {
         p->width = size.ws_col;
@@ -54,6 +55,17 @@ void progress_say(struct progress *p, int64_t now_ms, const char *subject,
     put(&line);
     fputc('\n', stderr);
     p->last_line_ms = now_ms;
+}
+
+void progress_notice(struct progress *p, const char *text)
+{
+    if (p->bar) {
+        progress_clear(p);
+        fprintf(stderr, "%.*s", (int)p->width - 1, text);
+        p->drawn = true;
+    } else if (p->terminal && !p->quiet) {
+        fprintf(stderr, "%s\n", text);
+    }
 }
 
 void progress_step(struct progress *p, int64_t now_ms, const char *subject,

@@ -25,7 +25,7 @@ struct progress_view {
 };
 
 struct progress {
-    bool quiet, bar, colour;
+    bool quiet, terminal, bar, colour;
     unsigned width;       /* of the terminal */
     bool drawn;           /* a bar stands on the current line */
     int64_t last_line_ms; /* when anything was printed last */
@@ -35,6 +35,9 @@ void progress_init(struct progress *p, bool quiet, bool plain);
 /* A line about something that happened. */
 void progress_say(struct progress *p, int64_t now_ms, const char *subject,
                   const char *text);
+/* What is being done, when it may take its time: at once, on a terminal only, until it is
+ * cleared or something else is shown. */
+void progress_notice(struct progress *p, const char *text);
 /* Something went on as it should: the bar shows that, and without one it is a line. */
 void progress_step(struct progress *p, int64_t now_ms, const char *subject,
                    const char *text);
