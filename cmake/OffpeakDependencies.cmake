@@ -18,6 +18,7 @@ offpeak_find_pkg(utf8proc libutf8proc)
 offpeak_find_pkg(crypto libcrypto)
 offpeak_find_pkg(zlib zlib)
 offpeak_find_pkg(zstd libzstd)
+offpeak_find_pkg(rdkafka rdkafka) # 2.0.2 or newer
 offpeak_find_pkg(microhttpd libmicrohttpd) # tests/sim only
 
 # LMDB has no pkg-config file in Debian 12.
