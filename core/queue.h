@@ -3,8 +3,10 @@
  *
  * What it is: topics are logs of records, tables are maps of rows; both live in one store, and
  * both have partitions, numbered from 0: each is a log, or a map, of its own.
- * One engine today, `lmdb`: a folder on this machine (core/queue_lmdb.c). The promises below
- * hold for every engine and each has a test of its name in tests/contract/.
+ * One store, a folder on this machine (core/queue_lmdb.c). Without a broker it is all there is.
+ * With one (core/queue_kafka.c) the truth stands on the broker and the folder holds a copy of
+ * what this process needs of it; it may be lost. The promises below hold either way and each
+ * has a test of its name in tests/contract/.
  *
  *   one owner       A folder is owned by one process at a time (flock: it dies with its
  *                   process). Only the owner feeds and acknowledges. Anybody may read beside it
@@ -58,9 +60,46 @@ struct queue_cursor;
 struct queue_feed;
 struct loop;
 
+/* What a process does with a broker. Which topics and tables that means: core/topics.h. */
+enum queue_role {
+    QUEUE_READER, /* a command: reads anything, puts records and rows of its own kinds */
+    QUEUE_SCHEDULER, /* one of them is active: the owner of topic `leader` */
+    QUEUE_WORKER,    /* owns a share of the partitions of `ready` */
+    QUEUE_WHOLE,     /* one process that is all of it, alone */
+};
+
+enum queue_ownership {
+    QUEUE_NOT_YET, /* others own it, or it is being restored */
+    QUEUE_READY,   /* its partitions are this process's, all that they need is here */
+    QUEUE_LOST,    /* stop, commit what can be (it may fail), queue_release_ownership */
+    QUEUE_FENCED,  /* another process has our instance name: end, with err's words */
+};
+
+/* On the loop. READY and LOST alternate; err says why it was lost (NULL: as planned), or with
+ * NOT_YET what goes wrong for so long that a person should hear of it. */
+typedef void (*queue_owner_fn)(void *ctx, enum queue_ownership what,
+                               const struct err *err);
+
+struct queue_broker {
+    const char *brokers; /* host:port,...; NULL: `file` names them */
+    const char *file;    /* NULL, or settings of the client library (core/kafka.h) */
+    const char *prefix;  /* of all topics, such as "offpeak." */
+    const char
+        *instance; /* this process among others of its role, the same after a restart;
+                             NULL: one of its own, whose share goes to others at once */
+    enum queue_role role;
+    int session_ms;          /* silent for so long, it is taken for dead; 0: 10 s */
+    queue_owner_fn on_owner; /* NULL for a reader */
+    void *ctx;
+};
+
 struct queue_conf {
-    const char *dir; /* data folder; created with mode 0700 when absent */
-    bool owner;      /* be its owner; ERR_TEMP naming the owner's pid when there is one */
+    const char
+        *dir; /* data folder; created with mode 0700 when absent. A reader of a broker
+                        makes a folder of its own in it, and removes it again */
+    const struct queue_broker *broker; /* NULL: everything stands in the folder */
+    bool owner; /* be its owner; ERR_TEMP naming the owner's pid when there is one. With a
+                   broker the role says it */
     struct loop *loop;  /* NULL for a command that only reads or uses queue_commit_wait */
     uint64_t max_bytes; /* quota of the store on disk; 0: none */
 };
