@@ -77,10 +77,10 @@ class Night:
         if self.lane == "batch" and self.rng.random() < 0.5:
             time.sleep(self.rng.uniform(0, 0.6))
             running.signal(signal.SIGKILL)
-            running.wait(60)
+            running.wait()
             self.said += ", killed"
             running = self.begin()
-        ended = running.wait(180)
+        ended = running.wait()
         lib.that(f"{self.said}: ends", ended.code in (0, 3),
                  "" if ended.code in (0, 3) else ended)
         states = self.check_results()

@@ -71,7 +71,7 @@ class Night:
         if point:
             often = point in ("direct.sent", "direct.reply")
             nth = self.rng.randrange(1, 60) if often else self.rng.randrange(1, 4)
-            ended = self.begin(OFFPEAK_FAILPOINT=f"{point}:{nth}=kill").wait(120)
+            ended = self.begin(OFFPEAK_FAILPOINT=f"{point}:{nth}=kill").wait()
         else:
             running = self.begin()
             until = time.monotonic() + self.rng.uniform(0.1, 1.0)
@@ -79,7 +79,7 @@ class Night:
                 time.sleep(0.003)
             if running.alive():
                 running.signal(signal.SIGKILL)
-            ended = running.wait(120)
+            ended = running.wait()
         if ended.code != -signal.SIGKILL:
             lib.that(f"night '{self.name}': ends well when it is not killed",
                      ended.code in (0, 3), ended)
@@ -88,7 +88,7 @@ class Night:
         return True
 
     def finish(self):
-        ended = self.begin().wait(180)
+        ended = self.begin().wait()
         if lib.that(f"night '{self.name}' ends", ended.code in (0, 3),
                     "" if ended.code in (0, 3) else ended):
             self.check()

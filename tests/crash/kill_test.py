@@ -137,7 +137,7 @@ class Night:
     def kill_at(self, point):
         """True: the process was killed there; False: it ended by itself."""
         nth = self.rng.randrange(1, 120) if point == "collect.mid" else 1
-        return self._ended(self.begin(OFFPEAK_FAILPOINT=f"{point}:{nth}=kill").wait(120), point)
+        return self._ended(self.begin(OFFPEAK_FAILPOINT=f"{point}:{nth}=kill").wait(), point)
 
     def kill_somewhen(self):
         running = self.begin()
@@ -146,7 +146,7 @@ class Night:
             time.sleep(0.005)
         if running.alive():
             running.signal(signal.SIGKILL)
-        return self._ended(running.wait(120), "random time")
+        return self._ended(running.wait(), "random time")
 
     def _ended(self, ended, point):
         if ended.code != -signal.SIGKILL:
@@ -161,7 +161,7 @@ class Night:
         return f"night of '{self.faults}'"
 
     def finish(self):
-        ended = self.begin().wait(180)
+        ended = self.begin().wait()
         expected = (0, 3) if self.faults in ("dead", "lines") else (0,)
         if not lib.that(f"{self.name()} ends", ended.code in expected, "" if ended.code in expected
                         else ended):
@@ -289,6 +289,8 @@ def campaign(kills, seed):
 
 # ---- other keys, other addresses ----
 
+OVER = ("completed", "failed", "expired", "cancelled")
+
 
 def rotated_key(seed):
     lib.part("a rotated key of the same project goes on")
@@ -296,8 +298,8 @@ def rotated_key(seed):
         with lib.Place() as place:
             night = Night(place, random.Random(seed), "none", Tally())
             lib.that(f"killed at {point}", night.begin(
-                OFFPEAK_FAILPOINT=f"{point}=kill").wait(120).code == -signal.SIGKILL)
-            ended = night.begin(key="sk-crash-rotated-0002").wait(120)
+                OFFPEAK_FAILPOINT=f"{point}=kill").wait().code == -signal.SIGKILL)
+            ended = night.begin(key="sk-crash-rotated-0002").wait()
             lib.that(f"{point}: the new key goes on", ended.code == 0,
                      "" if ended.code == 0 else ended)
             night.check()
@@ -312,16 +314,17 @@ def other_account(seed):
     for point in ("batch.uploaded", "create.reply", "batch.submitted"):
         with lib.Place() as place:
             night = Night(place, random.Random(seed), "none", Tally())
-            night.begin(OFFPEAK_FAILPOINT=f"{point}=kill").wait(120)
-            time.sleep(0.3)
+            night.begin(OFFPEAK_FAILPOINT=f"{point}=kill").wait()
+            lib.wait_for(lambda: all(b["batch"]["status"] in OVER
+                                     for b in night.sim.ask("/sim/batches")["data"]))
             before = bought(night.sim)
             for file in (night.file, None):
                 ended = place.run(night.sim, file, settings=night.settings,
-                                  key="sk-stranger-0009", timeout=60)
+                                  key="sk-stranger-0009")
                 lib.that(f"{point}, {'the run' if file else 'the folder'}: refused with a reason",
                          ended.code in (4, 5) and "account" in ended.err, ended)
             lib.equal(f"{point}: nothing was bought", bought(night.sim), before)
-            lib.that(f"{point}: the first key goes on", night.begin().wait(120).code == 0)
+            lib.that(f"{point}: the first key goes on", night.begin().wait().code == 0)
             night.check()
 
 
@@ -332,14 +335,14 @@ def other_address(seed):
         with lib.Place() as place:
             night, other = Night(place, random.Random(seed), "none", Tally()), place.sim()
             more = place.write("more.jsonl", lib.lines_of([lib.job("more", "One more.")]))
-            night.begin(OFFPEAK_FAILPOINT=f"{point}=kill").wait(120)
+            night.begin(OFFPEAK_FAILPOINT=f"{point}=kill").wait()
             for what, file in (("run", night.file), ("folder", None), ("next run", more)):
-                ended = place.run(other, file, settings=night.settings, key=KEY, timeout=60)
+                ended = place.run(other, file, settings=night.settings, key=KEY)
                 names = night.sim.address in ended.err and other.address in ended.err
                 lib.that(f"{point}, the {what}: exit 2 with both",
                          ended.code == 2 and names, ended)
             lib.equal(f"{point}: nothing was bought there", bought(other), (0, 0))
-            lib.that(f"{point}: the first address goes on", night.begin().wait(120).code == 0)
+            lib.that(f"{point}: the first address goes on", night.begin().wait().code == 0)
             night.check()
 
 
@@ -349,18 +352,18 @@ def waiting_elsewhere(seed):
         night, other = Night(place, random.Random(seed), "none", Tally()), place.sim()
         more = place.write("more.jsonl", lib.lines_of([lib.job("more", "One more.")]))
         place.offpeak("budget", "pause", "default", "--data", place.path("data"))
-        lib.equal("paused: the run waits", night.begin().wait(120).code, 8)
+        lib.equal("paused: the run waits", night.begin().wait().code, 8)
         place.offpeak("budget", "resume", "default", "--data", place.path("data"))
         for code, arguments in ((2, (more,)), (2, (more, "--wait")), (8, (None,))):
-            ended = place.run(other, *arguments, settings=night.settings, timeout=60)
+            ended = place.run(other, *arguments, settings=night.settings)
             names = night.sim.address in ended.err and other.address in ended.err
             lib.that("the other address waits and names both",
                      ended.code == code and names, ended)
         lib.equal("nothing was bought there", bought(other), (0, 0))
-        ended = place.run(other, more, "--feature", "else", timeout=60)
+        ended = place.run(other, more, "--feature", "else")
         lib.that("another queue goes on there", ended.code == 0, ended)
         lib.equal("and buys what is its own", bought(other)[0], 1)
-        lib.that("the first address goes on", night.begin().wait(120).code == 0)
+        lib.that("the first address goes on", night.begin().wait().code == 0)
         lib.equal("and buys nothing twice", night.sim.invoice()["requests_billed_twice"], 0)
 
 

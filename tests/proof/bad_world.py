@@ -114,9 +114,16 @@ def may_not_be_read(s, sim):
 def _change_while_read(s, sim, change):
     s.jobs = [lib.job(f"job-{n:05d}", f"question {n}, {'long ' * 100}") for n in range(20000)]
     file = s.write("large.jsonl", lib.lines_of(s.jobs))
-    run = s.go(sim, file=file)
-    lib.wait_for(lambda: s.path("data/queue/data.mdb").exists()
-                 and s.path("data/queue/data.mdb").stat().st_blocks > 2048 or not run.alive())
+    hits, store = s.path("hits"), s.path("data/queue/data.mdb")
+    run = s.go(sim, file=file, env=s.environment(
+        sim, OFFPEAK_FAILPOINT="queue.before_commit:4=sleep_3000", OFFPEAK_FAILPOINT_LOG=hits))
+
+    def in_the_middle():
+        if hits.exists():
+            return hits.read_text().count("queue.before_commit\n") >= 4
+        return store.exists() and store.stat().st_blocks > 2048
+
+    lib.wait_for(lambda: in_the_middle() or not run.alive())
     run.signal(signal.SIGSTOP)
     lib.that(f"{s.name}: stopped in the middle of the file", run.alive())
     change(file)
@@ -160,13 +167,14 @@ def out_folder_is_missing(s, sim):
     s.again(sim)
 
 
-def out_folder_vanishes(s, sim):
+def out_folder_vanishes(s):
+    sim = s.sim(hold=True)
     s.path("results").mkdir()
-    run = s.go(sim, out=s.path("results/out.jsonl"))
-    lib.wait_for(lambda: sim.invoice()["requests"] > 0 or s.path("data").exists())
+    run = _owner(s, sim, out=s.path("results/out.jsonl"))
     for left in s.path("results").iterdir():
         left.unlink()
     s.path("results").rmdir()
+    sim.go()
     s.says(run.wait(), FAIL, last=2)
     away = s.path("elsewhere.jsonl")
     ended = s.offpeak("results", "--run", "r", "--data", s.path("data"), "-o", away)
@@ -258,10 +266,11 @@ def plain_http_to_another_machine(s, sim):
     s.says(s.go(sim, env=env).wait(), (USAGE, AUTH))
 
 
-def _interrupted(s, codes, faults, env_key=lib.KEY):
+def _interrupted(s, codes, faults, hold=False):
     """A fault that stops the account for two seconds in mid-run; then the same command."""
-    sim = s.sim(faults=faults, speed=600)
-    ended = s.go(sim, key=env_key).wait()
+    sim = s.sim(faults=faults, speed=600, hold=hold)
+    ended = s.go(sim).wait()
+    sim.go()
     s.says(ended, codes, last=2)
     lib.that(f"{s.name}: no result file, the jobs wait", not s.out.exists())
     lib.equal(f"{s.name}: jobs that ended because of it",
@@ -280,7 +289,7 @@ def revoked_before_the_create(s):
 
 def revoked_while_it_polls(s):
     _interrupted(s, AUTH, [{"on": "batches.get", "do": "revoke_key", "nth": 2,
-                            "for_seconds": 2}])
+                            "for_seconds": 2}], hold=True)
 
 
 def revoked_before_the_download(s):
@@ -673,10 +682,6 @@ def the_stores_own_quota(s):
 # ---- two commands at once ----
 
 
-def _slow_sim(s):
-    return s.sim(speed=60)  # a batch takes two seconds
-
-
 def _owner(s, sim, **kwargs):
     """A run under way, with a batch at the provider."""
     run = s.go(sim, **kwargs)
@@ -686,11 +691,13 @@ def _owner(s, sim, **kwargs):
 
 
 def a_second_file(s):
-    sim = _slow_sim(s)
+    sim = s.sim(hold=True)
     first = _owner(s, sim)
     more = [lib.job(f"more-{n}", f"second file {n}") for n in range(8)]
     out = s.path("more.out")
     second = s.go(sim, file=s.write("more.jsonl", lib.lines_of(more)), out=out, run="r2")
+    lib.wait_for(lambda: len(s.cat("runs.shop")) == 2)
+    sim.go()
     ended1, ended2 = first.wait(), second.wait()
     lib.equal(f"{s.name}: exit code of the run that joined", ended2.code, 0)
     lib.equal(f"{s.name}: its results", sorted(r["custom_id"] for r in lib.read_lines(out)),
@@ -700,10 +707,11 @@ def a_second_file(s):
 
 
 def the_same_command_twice(s):
-    sim = _slow_sim(s)
+    sim = s.sim(hold=True)
     first = _owner(s, sim)
     other = s.path("other.out")
     second = s.go(sim, out=other)
+    sim.go()
     ended1, ended2 = first.wait(), second.wait()
     s.complete(sim, ended2, out=other)
     s.complete(sim, ended1)
@@ -719,29 +727,31 @@ def five_at_once(s):
 
 
 def another_endpoint(s):
-    sim = _slow_sim(s)
+    sim = s.sim(hold=True)
     first = _owner(s, sim)
     other = s.sim()
     before = len(s.cat("jobs.shop.shelf"))
     ended = s.go(other, file=s.write("o.jsonl", lib.lines_of(s.jobs[:3])), run="r2").wait()
     s.says(ended, TEMP)
     lib.equal(f"{s.name}: lines it added", len(s.cat("jobs.shop.shelf")) - before, 0)
+    sim.go()
     s.complete(sim, first.wait())
 
 
 def another_account(s):
-    sim = _slow_sim(s)
+    sim = s.sim(hold=True)
     first = _owner(s, sim)
     before = len(s.cat("jobs.shop.shelf"))
     ended = s.go(sim, file=s.write("o.jsonl", lib.lines_of(s.jobs[:3])), run="r2",
                  key="sk-other-0001").wait()
     s.says(ended, TEMP)
     lib.equal(f"{s.name}: lines it added", len(s.cat("jobs.shop.shelf")) - before, 0)
+    sim.go()
     s.complete(sim, first.wait())
 
 
 def reading_beside_the_owner(s):
-    sim = _slow_sim(s)
+    sim = s.sim(hold=True)
     first = _owner(s, sim)
     data = s.path("data")
     for command in (("results", "--run", "r", "-o", "-"), ("spend", "--json"),
@@ -751,11 +761,12 @@ def reading_beside_the_owner(s):
         ended = s.offpeak(*command, "--data", data)
         lib.equal(f"{s.name}: {' '.join(command)}", ended.code, 0)
     lib.that(f"{s.name}: the owner was still at work", first.alive())
+    sim.go()
     s.complete(sim, first.wait())
 
 
 def the_owner_is_killed(s):
-    sim = _slow_sim(s)
+    sim = s.sim(hold=True)
     first = _owner(s, sim)
     out = s.path("more.out")
     more = [lib.job(f"more-{n}", f"second file {n}") for n in range(8)]
@@ -763,6 +774,7 @@ def the_owner_is_killed(s):
     lib.wait_for(lambda: len(s.cat("runs.shop")) == 2)
     first.signal(signal.SIGKILL)
     first.wait()
+    sim.go()
     ended = second.wait()
     lib.equal(f"{s.name}: exit code of the run that took over", ended.code, 0)
     lib.equal(f"{s.name}: its results", sorted(r["custom_id"] for r in lib.read_lines(out)),
@@ -772,18 +784,20 @@ def the_owner_is_killed(s):
 
 
 def interrupted(s):
-    sim = _slow_sim(s)
+    sim = s.sim(hold=True)
     first = _owner(s, sim)
     first.signal(signal.SIGINT)
     s.says(first.wait(), 130)
+    sim.go()
     s.again(sim)
 
 
 def terminated(s):
-    sim = _slow_sim(s)
+    sim = s.sim(hold=True)
     first = _owner(s, sim)
     first.signal(signal.SIGTERM)
     s.says(first.wait(), 143)
+    sim.go()
     s.again(sim)
 
 

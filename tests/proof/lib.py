@@ -148,7 +148,7 @@ def spawn(command, **kwargs):
 def end(process, how=signal.SIGKILL):
     if process.poll() is None:
         process.send_signal(how)
-        process.wait(30)
+        process.wait(90)
 
 
 class Ended:
@@ -193,7 +193,7 @@ class Running:
     def signal(self, number):
         self.process.send_signal(number)
 
-    def wait(self, timeout=180, dies=False):
+    def wait(self, timeout=600, dies=False):
         """`dies`: a signal is how it is meant to end."""
         try:
             code = self.process.wait(timeout)
@@ -211,7 +211,7 @@ class Running:
         return ended
 
 
-def wait_for(what, seconds=20, every=0.02):
+def wait_for(what, seconds=90, every=0.02):
     """Polls until what() is true; False when it never was."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
@@ -226,13 +226,16 @@ def wait_for(what, seconds=20, every=0.02):
 
 
 class Sim:
-    """One offpeak-sim, on a free port unless one is given."""
+    """One offpeak-sim, on a free port unless one is given. With `hold` no batch ends and no plain
+    question is answered before go()."""
 
-    def __init__(self, place, faults=None, speed=2000, port=0, arguments=()):
+    def __init__(self, place, faults=None, speed=2000, port=0, hold=False, arguments=()):
         number = place.count()
         port_file = place.path(f"sim-{number}.port")
         command = [options.sim, "--listen", f"127.0.0.1:{port}", "--port-file", port_file,
                    "--speed", speed, *arguments]
+        if hold:  # and a day, after which batches expire, is long
+            command += ["--hold", "--speed", 200]
         if faults:
             script = place.write(f"sim-{number}.faults",
                                  "".join(json.dumps(f) + "\n" for f in faults))
@@ -247,9 +250,12 @@ class Sim:
         self.address = f"http://127.0.0.1:{self.port}"
         self.url = self.address + "/v1"
 
-    def ask(self, path):
-        with urllib.request.urlopen(self.address + path, timeout=30) as reply:
+    def ask(self, path, data=None):
+        with urllib.request.urlopen(self.address + path, data, timeout=90) as reply:
             return json.load(reply)
+
+    def go(self):
+        self.ask("/sim/go", b"")
 
     def invoice(self):
         return self.ask("/sim/invoice")
@@ -342,7 +348,7 @@ class Place:
             copy.chmod(0o755)
         return copy
 
-    def offpeak(self, *arguments, env=None, timeout=180, **kwargs):
+    def offpeak(self, *arguments, env=None, timeout=600, **kwargs):
         return self.start(*arguments, env=env, **kwargs).wait(timeout)
 
     def begin(self, sim, jobs, *arguments, data="data", key=KEY, settings=None, env=None,
@@ -354,7 +360,7 @@ class Place:
             command += ["--set", f"{name}={value}"]
         return self.start(*command, env=env or self.environment(sim, key), **kwargs)
 
-    def run(self, sim, jobs, *arguments, timeout=180, **kwargs):
+    def run(self, sim, jobs, *arguments, timeout=600, **kwargs):
         return self.begin(sim, jobs, *arguments, **kwargs).wait(timeout)
 
     def cat(self, name, data="data"):

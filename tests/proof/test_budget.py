@@ -428,7 +428,7 @@ def lowered_on_the_way():
         lib.wait_for(lambda: story.path("data").exists() and story.cost() > 0)
         story.limit("acme", cost / 2)
         story.limit("acme", cost / 4)
-        lib.wait_for(lambda: "closed" in run.stderr() or "waits" in run.stderr(), 15)
+        lib.wait_for(lambda: "closed" in run.stderr() or "waits" in run.stderr())
         lib.that("with --wait it stays at the closed gate", run.alive())
         story.limit("acme", cost * 9)
         ended = run.wait()
@@ -446,7 +446,7 @@ def killed_with_max_cost():
         story.provider, little = story.sim(speed=500), {"flow.calls": "60"}
         file, limit = story.file("jobs", jobs), ("--max-cost", f"{usd(cost * 2):f}")
         for pause_s in (0.3, 0.5, 0.7):
-            killed_after(story, file, pause_s, *limit, settings=little)
+            killed_when(never, story, file, *limit, seconds=pause_s, settings=little)
         ended = story.go(file, *limit, settings=little)
         lib.that("exit code", ended.code in (0, GATE_CLOSED), ended.code)
         results = story.settled(jobs)
@@ -455,10 +455,14 @@ def killed_with_max_cost():
         story.replay()
 
 
-def killed_after(story, file, seconds, *arguments, settings=None):
+def never():
+    return False
+
+
+def killed_when(holds, story, file, *arguments, seconds=90, settings=None):
     run = story.begin(story.provider, file, "--run", "r", "--team", "acme", "--feature", "a",
                       "-o", story.path("out"), *arguments, settings=settings)
-    lib.wait_for(lambda: not run.alive(), seconds)
+    lib.wait_for(lambda: holds() or not run.alive(), seconds)
     run.signal(signal.SIGKILL)
     run.wait()
 
@@ -471,7 +475,7 @@ def killed():
         file = story.file("jobs", jobs)
         story.limit("acme", cost / 2)
         for pause_s in (0.2, 0.4, 0.6):
-            killed_after(story, file, pause_s)
+            killed_when(never, story, file, seconds=pause_s)
         lib.equal("then at the gate", story.go(file).code, GATE_CLOSED)
         lib.that("within the limit", story.cost() <= cost / 2, f"{story.cost():f} USD")
         story.limit("acme", cost * 9)
@@ -489,8 +493,10 @@ def killed_one_by_one():
         file, lane = story.file("jobs", jobs), ("--lane", "sync")
         little = {"sync.concurrency": "8"}
         story.limit("acme", cost * 20)
-        for pause_s in (0.8, 1.0, 1.2):
-            killed_after(story, file, pause_s, *lane, settings=little)
+        for answers in (40, 80, 120):
+            asked = story.provider.stats()["operations"].get("chat", 0)
+            killed_when(lambda n=asked + answers: story.provider.stats()["operations"].get(
+                "chat", 0) >= n, story, file, *lane, settings=little)
         ended = story.go(file, *lane, settings=little)
         results = lib.read_lines(story.path("out"))
         lib.equal("one result for each job", sorted(r["custom_id"] for r in results),

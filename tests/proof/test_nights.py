@@ -112,7 +112,7 @@ def show(title, ended, spend):
 
 def one_night(place, sim, file, run):
     out = place.path(f"{run}.jsonl")
-    ended = place.run(sim, file.path, "--run", run, "-o", out, *WHO, timeout=600)
+    ended = place.run(sim, file.path, "--run", run, "-o", out, *WHO, timeout=1000)
     if not lib.equal(f"{run}: exit code", ended.code, 0):
         print(ended.err[-2000:])
         lib.finish()

@@ -95,7 +95,7 @@ def failures():
         search(place, canary, "a refused key")
     with lib.Place() as place:
         canary = Canary()
-        sim = place.sim(faults=[{"on": "batches.get", "do": "revoke_key", "nth": 2}])
+        sim = place.sim(faults=[{"on": "batches.get", "do": "revoke_key", "nth": 2}], hold=True)
         ended = place.run(sim, jobs_in(place), "--run", "r", *WHO, key=canary.key)
         lib.equal("a revoked key: exit code", ended.code, 4)
         search(place, canary, "a revoked key")
@@ -116,7 +116,7 @@ def failures():
 
 def slow_run(place, canary, **kwargs):
     """A run that waits for its batch: the key is in use."""
-    sim = place.sim(speed=10)
+    sim = place.sim(hold=True)
     run = place.begin(sim, jobs_in(place), "--run", "r", *WHO, key=canary.key, **kwargs)
     lib.that("a run is under way, its batch at the provider", lib.wait_for(
         lambda: sim.stats()["operations"].get("batches.create", 0) > 0))
@@ -184,7 +184,7 @@ def core():
         for path in made:
             path.unlink()
 
-        sim = place.sim(speed=10)
+        sim = place.sim(hold=True)
         env["OPENAI_BASE_URL"] = sim.url
         jobs = jobs_in(place)
         jobs.chmod(0o644)
@@ -195,7 +195,7 @@ def core():
             command = ["gdb", "-nx", "-batch", "-p", str(run.pid), "-ex",
                        f"generate-core-file {folder}/attached"]
             attach = subprocess.run(command, capture_output=True, text=True, check=False,
-                                    preexec_fn=crash_here if is_root else None, timeout=60)
+                                    preexec_fn=crash_here if is_root else None, timeout=300)
             lib.that("another process of that user may not attach",
                      not (folder / "attached").exists(),
                      lib.short((attach.stderr.strip().splitlines() or [""])[-1]))
@@ -245,7 +245,7 @@ def dump():
         canary = Canary()
         key_file = place.write("key", canary.key + "\n")
         key_file.chmod(0o600)
-        sim = place.sim(speed=10)
+        sim = place.sim(hold=True)
         run = place.begin(sim, jobs_in(place), "--run", "r", *WHO, "--key-file", key_file,
                           key=None)
         lib.that("a run is under way, its batch at the provider", lib.wait_for(
