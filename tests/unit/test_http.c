@@ -233,7 +233,7 @@ static void a_silent_peer_runs_into_the_time_limit(void **state)
     struct world w;
     (void)state;
     set_up(&w, SCRIPT({HANG, NULL}));
-    struct http_req req = {.method = HTTP_POST, .url = w.url, .timeout_ms = 100};
+    struct http_req req = {.method = HTTP_POST, .url = w.url, .timeout_ms = 1000};
     const struct http_resp *r = ask(&w, &req);
     assert_int_equal(r->outcome, HTTP_UNKNOWN);
     assert_non_null(strstr(r->why, "timed out"));
