@@ -164,8 +164,9 @@ int kafka_producer_produce(struct kafka_producer *p, const struct kafka_record *
 /* 0: all of it is visible. A commit whose time ran out is REMAKE: it may have happened. */
 int kafka_producer_commit(struct kafka_producer *p, const struct kafka_commit *commit,
                           int timeout_ms, struct err *err);
-/* 0: go on with begin. 1: aborted, but this producer is spent (a refused record put its
- * numbering out): destroy it and make it anew; nothing needs reading back. */
+/* 0: go on with begin. 1: nothing of it will be visible, but this producer is spent (a refused
+ * record put its numbering out, or no answer came): destroy it and make it anew; nothing needs
+ * reading back. Negative: REMAKE as in commit. */
 int kafka_producer_abort(struct kafka_producer *p, int timeout_ms, struct err *err);
 /* Without transactions: 0 when every record since the last flush is stored. Else the class of
  * the first that is not; each record has had its `delivered`, none is left behind. */
@@ -326,6 +327,7 @@ int kafka_admin_bounds(struct kafka_admin *a, const struct kafka_place *of,
 /* Adding what is there already is good. TRANSACTIONAL_ID is WRONG where the library is too old. */
 int kafka_admin_allow(struct kafka_admin *a, const struct kafka_acl *acls, size_t n,
                       struct err *err);
+/* Those that struct kafka_acl can say and the library can read (2.0.2: no transactional ids). */
 int kafka_admin_acls(struct kafka_admin *a, kafka_acl_fn fn, void *ctx, struct err *err);
 
 #endif

@@ -1,0 +1,265 @@
+/* The partitions of a consumer: given by a group or by hand, paused, and where they stand. */
+#include "core/kafka_int.h"
+
+/* ---- pausing ---- */
+
+static int set_paused(struct kafka_consumer *c, const struct kafka_spot *s, bool paused,
+                      struct err *err)
+{
+    _cleanup_(kafka_list_destroyp)
+        rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_t *one =
+        rd_kafka_topic_partition_list_add(list, s->topic, s->partition);
+    struct kafka_fault f = {.code = paused
+                                        ? rd_kafka_pause_partitions(c->link.rk, list)
+                                        : rd_kafka_resume_partitions(c->link.rk, list)};
+    f.code = f.code ? f.code : one->err;
+    return f.code ? kafka_fail(err, &f, NULL, "could not %s topic '%s', partition %d",
+                               paused ? "pause" : "resume", s->topic, s->partition)
+                  : 0;
+}
+
+/* Whether the library reads this partition now, so that it knows what a pause is about. */
+static bool is_read(const struct kafka_consumer *c, const struct kafka_spot *s)
+{
+    return s->reading && c->turn == TURN_NONE;
+}
+
+static int want_paused(struct kafka_consumer *c, const char *topic, int32_t partition,
+                       bool paused, struct err *err)
+{
+    struct kafka_spot *s = kafka_spot_get(&c->spots, topic, partition);
+    if (!s) {
+        return kafka_fail_class(err, KAFKA_WRONG,
+                                "could not pause topic '%s': too many partitions", topic);
+    }
+    if (s->paused == paused) {
+        return 0;
+    }
+    int rc = is_read(c, s) ? set_paused(c, s, paused, err) : 0;
+    if (rc == 0) {
+        s->paused = paused;
+    }
+    return rc;
+}
+
+int kafka_consumer_pause(struct kafka_consumer *c, const char *topic, int32_t partition,
+                         struct err *err)
+{
+    return want_paused(c, topic, partition, true, err);
+}
+
+int kafka_consumer_resume(struct kafka_consumer *c, const char *topic, int32_t partition,
+                          struct err *err)
+{
+    return want_paused(c, topic, partition, false, err);
+}
+
+bool kafka_consumer_paused(const struct kafka_consumer *c, const char *topic,
+                           int32_t partition)
+{
+    const struct kafka_spot *s = kafka_spot_find(&c->spots, topic, partition);
+    return s && s->paused;
+}
+
+/* The library forgets some pauses with an assignment and keeps others: say them again. */
+static int pause_again(struct kafka_consumer *c, struct err *err)
+{
+    for (size_t i = 0; i < c->spots.n; i++) {
+        const struct kafka_spot *s = &c->spots.v[i];
+        int rc = s->reading && s->paused ? set_paused(c, s, true, err) : 0;
+        if (rc < 0) {
+            return rc;
+        }
+    }
+    return 0;
+}
+
+/* ---- in a group ---- */
+
+static void read_none(struct kafka_consumer *c)
+{
+    for (size_t i = 0; i < c->spots.n; i++) {
+        c->spots.v[i].reading = false;
+        c->spots.v[i].position = KAFKA_NONE;
+    }
+}
+
+/* False: too many. */
+static bool read_from(struct kafka_consumer *c, const struct kafka_place *at)
+{
+    struct kafka_spot *s = kafka_spot_get(&c->spots, at->topic, at->partition);
+    if (s) {
+        s->reading = true;
+        s->position = at->offset >= 0 ? at->offset : KAFKA_NONE;
+    }
+    return s != NULL;
+}
+
+int kafka_consumer_take(struct kafka_consumer *c, const struct kafka_place *places,
+                        size_t n, struct err *err)
+{
+    if (c->turn != TURN_ASSIGNED) {
+        return kafka_fail_class(err, KAFKA_ABORT,
+                                "could not take partitions: the group has been given out "
+                                "anew");
+    }
+    _cleanup_(kafka_list_destroyp)
+        rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)n);
+    read_none(c);
+    for (size_t i = 0; i < n; i++) {
+        rd_kafka_topic_partition_list_add(list, places[i].topic, places[i].partition)
+            ->offset = places[i].offset;
+        if (!read_from(c, &places[i])) {
+            return kafka_fail_class(err, KAFKA_WRONG,
+                                    "could not take partitions: there are too many");
+        }
+    }
+    struct kafka_fault f = kafka_link_fault(&c->link, rd_kafka_assign(c->link.rk, list));
+    if (f.code) {
+        return kafka_fail(err, &f, NULL, "could not take partitions");
+    }
+    c->turn = TURN_NONE;
+    return pause_again(c, err);
+}
+
+int kafka_consumer_give(struct kafka_consumer *c, struct err *err)
+{
+    if (c->turn == TURN_NONE) {
+        return kafka_fail_class(err, KAFKA_WRONG,
+                                "could not give partitions back: nobody asked for them");
+    }
+    read_none(c);
+    c->turn = TURN_NONE;
+    struct kafka_fault f = kafka_link_fault(&c->link, rd_kafka_assign(c->link.rk, NULL));
+    return f.code ? kafka_fail(err, &f, NULL, "could not give partitions back") : 0;
+}
+
+int kafka_consumer_committed(struct kafka_consumer *c, struct kafka_place *places,
+                             size_t n, int timeout_ms, struct err *err)
+{
+    _cleanup_(kafka_list_destroyp)
+        rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)n);
+    for (size_t i = 0; i < n; i++) {
+        rd_kafka_topic_partition_list_add(list, places[i].topic, places[i].partition);
+    }
+    struct kafka_fault f =
+        kafka_link_fault(&c->link, rd_kafka_committed(c->link.rk, list, timeout_ms));
+    for (int i = 0; i < list->cnt && !f.code; i++) {
+        f.code = list->elems[i].err;
+    }
+    if (f.code) {
+        return kafka_link_fail(&c->link, err, &f, NULL,
+                               "could not read committed offsets");
+    }
+    for (size_t i = 0; i < n; i++) {
+        int64_t offset = list->elems[i].offset;
+        places[i].offset = offset >= 0 ? offset : KAFKA_NONE;
+    }
+    return 0;
+}
+
+int kafka_consumer_group(struct kafka_consumer *c, struct kafka_group **ret,
+                         struct err *err)
+{
+    rd_kafka_consumer_group_metadata_t *who =
+        c->grouped ? rd_kafka_consumer_group_metadata(c->link.rk) : NULL;
+    if (!who) {
+        return kafka_fail_class(err, KAFKA_WRONG,
+                                "could not tell the group: this consumer is in none");
+    }
+    *ret = (struct kafka_group *)who;
+    return 0;
+}
+
+struct kafka_group *kafka_group_destroy(struct kafka_group *group)
+{
+    if (group) {
+        rd_kafka_consumer_group_metadata_destroy(
+            (rd_kafka_consumer_group_metadata_t *)group);
+    }
+    return NULL;
+}
+
+/* ---- by hand ---- */
+
+static int stop(struct kafka_spot *s, struct err *err)
+{
+    s->reading = false;
+    s->position = KAFKA_NONE;
+    if (rd_kafka_consume_stop(s->rkt, s->partition) == 0) {
+        return 0;
+    }
+    struct kafka_fault f = {.code = rd_kafka_last_error()};
+    return kafka_fail(err, &f, NULL, "could not stop reading topic '%s', partition %d",
+                      s->topic, s->partition);
+}
+
+/* The first time: so that a missing topic is said here, and a pause finds its partition. */
+static int learn(struct kafka_consumer *c, struct kafka_spot *s, struct err *err)
+{
+    struct kafka_known known;
+    if (s->rkt) {
+        return 0;
+    }
+    int rc = kafka_topic_look(&c->link, s->topic, false, &known, err);
+    if (rc < 0) {
+        return rc;
+    }
+    if (s->partition < 0 || s->partition >= known.partitions) {
+        struct kafka_fault f = {.code = RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION};
+        rd_kafka_topic_destroy(known.rkt);
+        return kafka_fail(err, &f, NULL, "could not read topic '%s', partition %d",
+                          s->topic, s->partition);
+    }
+    s->rkt = known.rkt;
+    return 0;
+}
+
+int kafka_consumer_add(struct kafka_consumer *c, const struct kafka_place *start,
+                       struct err *err)
+{
+    struct kafka_spot *s =
+        c->grouped ? NULL : kafka_spot_get(&c->spots, start->topic, start->partition);
+    if (!s) {
+        return kafka_fail_class(
+            err, KAFKA_WRONG, "could not read topic '%s': %s", start->topic,
+            c->grouped ? "a group gives the partitions" : "too many partitions");
+    }
+    int rc = learn(c, s, err);
+    rc = rc == 0 && s->reading ? stop(s, err) : rc;
+    if (rc < 0) {
+        return rc;
+    }
+    if (rd_kafka_consume_start_queue(s->rkt, s->partition, start->offset, c->queue) !=
+        0) {
+        struct kafka_fault f = {.code = rd_kafka_last_error()};
+        return kafka_fail(err, &f, NULL, "could not read topic '%s', partition %d",
+                          s->topic, s->partition);
+    }
+    read_from(c, start);
+    return s->paused ? set_paused(c, s, true, err) : 0;
+}
+
+int kafka_consumer_remove(struct kafka_consumer *c, const char *topic, int32_t partition,
+                          struct err *err)
+{
+    struct kafka_spot *s = kafka_spot_find(&c->spots, topic, partition);
+    if (!s || c->grouped || !s->reading) {
+        return 0;
+    }
+    return stop(s, err);
+}
+
+/* ---- both ---- */
+
+int kafka_consumer_position(const struct kafka_consumer *c, const char *topic,
+                            int32_t partition, int64_t *ret)
+{
+    const struct kafka_spot *s = kafka_spot_find(&c->spots, topic, partition);
+    if (!s || !s->reading) {
+        return -KAFKA_WRONG;
+    }
+    *ret = s->position;
+    return 0;
+}
