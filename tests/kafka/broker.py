@@ -59,12 +59,13 @@ class Broker:
         if kind:
             log = self.folder / "server.log"
             print("\n".join(log.read_text().splitlines()[-8:] if log.exists() else []), file=sys.stderr)
-        self.resume()
-        self.kill()
-        if self.keep:
-            print(f"kept {self.folder}")
-        else:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        try:
+            self.kill()
+        finally:
+            if self.keep:
+                print(f"kept {self.folder}")
+            else:
+                shutil.rmtree(self.folder, ignore_errors=True)
 
     # --- life ---
 

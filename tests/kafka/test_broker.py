@@ -90,13 +90,18 @@ def together():
 def orphans():
     lib.part("orphans: it ends with the program that wanted it")
     folder = pathlib.Path(tempfile.mkdtemp(prefix="offpeak-kafka-"))
-    owner = subprocess.Popen(["sleep", "100"])
-    script("up", "--dir", folder, "--for", str(owner.pid), "--remove")
-    lib.that("it runs", processes_of(folder))
-    owner.kill()
-    owner.wait()
-    lib.that("its owner killed, it is gone", lib.wait_for(lambda: not processes_of(folder)))
-    lib.that("with its folder", lib.wait_for(lambda: not folder.exists()))
+    owner = lib.spawn(["sleep", "100"])
+    try:
+        script("up", "--dir", folder, "--for", str(owner.pid), "--remove")
+        lib.that("it runs", processes_of(folder))
+        lib.end(owner)
+        lib.that("its owner killed, it is gone", lib.wait_for(lambda: not processes_of(folder)))
+        lib.that("with its folder", lib.wait_for(lambda: not folder.exists()))
+    finally:
+        lib.end(owner)
+        if folder.exists():
+            script("kill", "--dir", folder)
+            shutil.rmtree(folder, ignore_errors=True)
 
     show = 'echo "$OFFPEAK_BROKERS $KAFKA_DIR"; exit 7'
     said = script("run", "sh", "-c", show)
