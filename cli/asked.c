@@ -35,6 +35,7 @@ int asked_read(const struct asked_for *by, struct span line, struct asked *ret,
     if (ret->valid) {
         ret->path = path_of(ask.path);
         ret->inputs = ask.prompt.inputs;
+        ret->root = ask.prompt.chain[0].hash;
         ret->key = prompt_key(by->team, by->origin, ask.path, by->level, &ask.prompt);
         snprintf(ret->model, sizeof(ret->model), "%s", ask.prompt.model);
     }

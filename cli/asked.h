@@ -21,6 +21,7 @@ struct asked {
     bool valid; /* it could be asked here; else nothing but the id may be known */
     enum prompt_path path;
     uint64_t inputs; /* vectors asked for */
+    uint64_t root;   /* of its prefix chain */
     struct digest key;
     char model[PROMPT_MODEL_MAX + 1];
 };

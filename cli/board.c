@@ -191,10 +191,14 @@ static int take_batch(struct board *b, const struct queue_msg *msg, struct err *
 static int look_at_batches(struct board *b, struct err *err)
 {
     struct queue_msg msg;
+    uint32_t partitions = 0;
     b->view.batches_n = b->view.batches_all = 0;
-    int rc = queue_read_table(b->cur, TABLE_BATCHES, 0, SPAN_NONE);
-    while (rc >= 0 && (rc = queue_read(b->cur, &msg, err)) > 0) {
-        rc = take_batch(b, &msg, err);
+    int rc = queue_partitions(b->queue, TABLE_BATCHES, &partitions, err);
+    for (uint32_t p = 0; p < partitions && rc >= 0; p++) {
+        rc = queue_read_table(b->cur, TABLE_BATCHES, p, SPAN_NONE);
+        while (rc >= 0 && (rc = queue_read(b->cur, &msg, err)) > 0) {
+            rc = take_batch(b, &msg, err);
+        }
     }
     return rc;
 }

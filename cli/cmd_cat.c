@@ -129,7 +129,7 @@ static int print_names(struct queue_cursor *cur, names_fn names, const char *kin
     return rc;
 }
 
-static int print_all(struct queue_cursor *cur, const char *kind, struct err *err)
+static int print_rest(struct queue_cursor *cur, const char *kind, struct err *err)
 {
     struct queue_msg msg;
     int rc;
@@ -142,19 +142,30 @@ static int print_all(struct queue_cursor *cur, const char *kind, struct err *err
     return rc < 0 ? rc : 0;
 }
 
-static int cat(struct queue_cursor *cur, const char *name, struct err *err)
+/* Partition by partition. */
+static int print_all(struct queue *q, struct queue_cursor *cur, const char *name,
+                     bool is_topic, struct err *err)
+{
+    uint32_t partitions = 0;
+    int rc = queue_partitions(q, name, &partitions, err);
+    for (uint32_t p = 0; p < partitions && rc >= 0 && !ferror(stdout); p++) {
+        rc = is_topic ? queue_read_topic(cur, name, p, 0)
+                      : queue_read_table(cur, name, p, SPAN_NONE);
+        rc = rc < 0 ? rc : print_rest(cur, is_topic ? "topic" : "table", err);
+    }
+    return rc;
+}
+
+static int cat(struct queue *q, struct queue_cursor *cur, const char *name,
+               struct err *err)
 {
     int rc = has_name(cur, queue_topics, name, err);
-    if (rc > 0) {
-        rc = queue_read_topic(cur, name, 0, 0);
-        return rc < 0 ? rc : print_all(cur, "topic", err);
-    }
+    bool is_topic = rc > 0;
     if (rc == 0) {
         rc = has_name(cur, queue_tables, name, err);
     }
     if (rc > 0) {
-        rc = queue_read_table(cur, name, 0, SPAN_NONE);
-        return rc < 0 ? rc : print_all(cur, "table", err);
+        return print_all(q, cur, name, is_topic, err);
     }
     if (rc == 0) {
         err_set(err, ERR_USAGE, "could not print '%s': there is no such topic or table",
@@ -174,7 +185,7 @@ int cmd_cat(struct cli *c, struct err *err)
         rc = queue_cursor_open(q, &cur, err);
     }
     if (rc >= 0 && c->opt->operands_n) {
-        rc = cat(cur, c->opt->operands[0], err);
+        rc = cat(q, cur, c->opt->operands[0], err);
     } else if (rc >= 0) {
         rc = print_names(cur, queue_topics, "topic", err);
         rc = rc < 0 ? rc : print_names(cur, queue_tables, "table", err);

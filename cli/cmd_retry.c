@@ -24,20 +24,20 @@ struct retry_cmd {
 
 /* ---- which jobs ---- */
 
-/* Where its job stands: the third part of the id in its result. */
-static int job_offset(struct span line, uint64_t *ret)
+/* Where its job stands: in the id in its result. */
+static int job_place(struct span line, uint64_t *ret)
 {
     struct span own, id;
+    struct queue_at at;
     _cleanup_(buf_fini) struct buf text;
     buf_init(&text, JOB_ID_MAX);
     if (!jtext_get(line, "offpeak", &own) || jtext_type(own) != JTEXT_OBJECT ||
-        !jtext_get(own, "job_id", &id) || jtext_string(id, &text) < 0) {
+        !jtext_get(own, "job_id", &id) || jtext_string(id, &text) < 0 ||
+        job_id_place(buf_span(&text), &at) < 0) {
         return -1;
     }
-    const char *part = strchr(text.p, '/');
-    part = part ? strchr(part + 1, '/') : NULL;
-    const char *end = part ? strchr(part + 1, '/') : NULL;
-    return end ? span_u64(span_of(part + 1, (size_t)(end - part - 1)), ret) : -1;
+    *ret = place_of(at.partition, at.offset);
+    return 0;
 }
 
 static int on_result(void *ctx, const struct result_head *head, struct span line,
@@ -62,7 +62,7 @@ static int on_result(void *ctx, const struct result_head *head, struct span line
     }
     struct retry_job *job = &r->jobs[r->n];
     job->line = head->line;
-    if (job_offset(line, &job->offset) < 0) {
+    if (job_place(line, &job->place) < 0) {
         return err_set(err, ERR_VERSION,
                        "could not retry line %" PRIu64 ": its result names no job",
                        head->line);

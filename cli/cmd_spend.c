@@ -51,23 +51,31 @@ static bool is_of(const struct options *o, const char *team, const char *feature
            (!o->feature || !strcmp(feature, o->feature));
 }
 
-/* Jobs of all queues: offsets of a jobs topic count every job it ever held. */
+/* Offsets of a jobs topic count every job it ever held. */
+static int count_queue(struct bill *b, struct queue_cursor *cur, const char *topic,
+                       struct err *err)
+{
+    uint32_t partitions = 0;
+    int rc = queue_partitions(b->queue, topic, &partitions, err);
+    for (uint32_t p = 0; p < partitions && rc >= 0; p++) {
+        uint64_t first, end = 0;
+        rc = queue_bounds(cur, topic, p, &first, &end, err);
+        b->jobs += end;
+    }
+    return rc < 0 ? rc : 0;
+}
+
 static int count_jobs(struct bill *b, struct queue_cursor *cur, struct err *err)
 {
     char after[QUEUE_NAME_MAX] = "", topic[QUEUE_NAME_MAX];
     char team[TEAM_MAX + 1], feature[FEATURE_MAX + 1];
     int rc;
     while ((rc = queue_topics(cur, PREFIX_JOBS, after, topic, err)) > 0) {
-        uint64_t first, end;
         memcpy(after, topic, sizeof(after));
-        if (topic_jobs_parse(topic, team, feature) < 0 || !is_of(b->opt, team, feature)) {
-            continue;
+        if (topic_jobs_parse(topic, team, feature) == 0 && is_of(b->opt, team, feature) &&
+            (rc = count_queue(b, cur, topic, err)) < 0) {
+            break;
         }
-        rc = queue_bounds(cur, topic, 0, &first, &end, err);
-        if (rc < 0) {
-            return rc;
-        }
-        b->jobs += end;
     }
     return rc;
 }

@@ -19,6 +19,7 @@ struct work {
     struct buf head;              /* of every line, as submit would write it */
     struct idset *keys;           /* cache keys seen */
     struct queue_cursor *answers; /* or NULL */
+    uint32_t partitions;          /* of them */
 };
 
 static void refuse(struct work *w, uint64_t line, const char *why, const char *remedy)
@@ -64,7 +65,8 @@ static int is_answered(struct work *w, const struct ask *a, uint64_t line,
     }
     struct answer_want want = {.now_ms = w->now_ms, .fresh_ms = INT64_MIN};
     struct stored_answer answer;
-    rc = answer_get(w->answers, &key, &want, &answer, err);
+    uint32_t partition = ready_partition(a->prompt.chain[0].hash, &key, w->partitions);
+    rc = answer_get(w->answers, partition, &key, &want, &answer, err);
     w->to->hits += rc > 0;
     return rc;
 }
@@ -161,8 +163,11 @@ static int open_work(struct work *w, struct page_source *from, struct err *err)
     if (rc >= 0) {
         rc = idset_open(&w->keys, c->data, err);
     }
-    return rc >= 0 && w->conf->queue ? queue_cursor_open(w->conf->queue, &w->answers, err)
-                                     : rc;
+    if (rc >= 0 && w->conf->queue) {
+        rc = queue_partitions(w->conf->queue, TABLE_ANSWERS, &w->partitions, err);
+        rc = rc < 0 ? rc : queue_cursor_open(w->conf->queue, &w->answers, err);
+    }
+    return rc;
 }
 
 int dryrun(const struct dryrun_conf *conf, struct dryrun *ret, struct err *err)

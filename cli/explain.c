@@ -16,7 +16,8 @@ struct finding {
     const struct explain_wanted *wanted;
     const char *data;
     struct explain *to;
-    uint64_t ready_at; /* of EXPLAIN_PLANNED: its place in `ready` */
+    uint32_t partitions; /* of `ready` */
+    uint64_t ready_at;   /* of EXPLAIN_PLANNED: its place there */
 };
 
 /* ---- which job ---- */
@@ -40,25 +41,52 @@ static bool has_id(struct span line, const char *id)
     return jtext_get(line, "custom_id", &value) && jtext_is_string(value, id);
 }
 
-/* The newest job with that custom_id, and of that line its last attempt. */
-static int search_topic(struct finding *f, const char *topic, struct err *err)
+/* Of what was found: the newest, and of one line its last attempt. */
+struct newest {
+    char run[RUN_MAX + 1];
+    int64_t time_ms;
+    bool found;
+};
+
+static int take_found(struct finding *f, const struct queue_msg *msg,
+                      const struct job_head *head, struct newest *n, struct err *err)
+{
+    f->to->others += n->found && (head->attempt == 1 || strcmp(n->run, head->run));
+    if (n->found && msg->time_ms < n->time_ms) {
+        return 0;
+    }
+    n->found = true;
+    n->time_ms = msg->time_ms;
+    snprintf(n->run, sizeof(n->run), "%s", head->run);
+    return keep_job(f, msg, err);
+}
+
+static int search_partition(struct finding *f, const char *topic, uint32_t partition,
+                            struct newest *n, struct err *err)
 {
     struct queue_msg msg;
     struct job_head head;
-    char run[RUN_MAX + 1] = "";
-    int found = 0, rc = queue_read_topic(f->cur, topic, 0, 0);
+    int rc = queue_read_topic(f->cur, topic, partition, 0);
     while (rc >= 0 && (rc = queue_read(f->cur, &msg, err)) > 0) {
         if (job_head_decode(msg.headers, &head) < 0 ||
             (f->wanted->run && strcmp(f->wanted->run, head.run)) ||
             jtext_check(msg.value, NULL) < 0 || !has_id(msg.value, f->wanted->name)) {
             continue;
         }
-        f->to->others += found && (head.attempt == 1 || strcmp(run, head.run));
-        snprintf(run, sizeof(run), "%s", head.run);
-        rc = keep_job(f, &msg, err);
-        found = 1;
+        rc = take_found(f, &msg, &head, n, err);
     }
-    return rc < 0 ? rc : found;
+    return rc;
+}
+
+static int search_topic(struct finding *f, const char *topic, struct err *err)
+{
+    struct newest n = {.found = false};
+    uint32_t partitions = 0;
+    int rc = queue_partitions(f->queue, topic, &partitions, err);
+    for (uint32_t p = 0; p < partitions && rc >= 0; p++) {
+        rc = search_partition(f, topic, p, &n, err);
+    }
+    return rc < 0 ? rc : n.found;
 }
 
 static int search_custom_id(struct finding *f, struct err *err)
@@ -85,17 +113,12 @@ static int search_custom_id(struct finding *f, struct err *err)
 /* "search.tags/0/17/1795279027258" */
 static int fetch_by_id(struct finding *f, struct err *err)
 {
-    char team[TEAM_MAX + 1], feature[FEATURE_MAX + 1], id[JOB_ID_MAX];
-    struct queue_at at = {.partition = 0};
+    char id[JOB_ID_MAX];
+    struct queue_at at;
     struct queue_msg msg;
-    const char *part = strchr(f->wanted->name, '/');
-    const char *offset = part ? strchr(part + 1, '/') : NULL;
-    const char *end = offset ? strchr(offset + 1, '/') : NULL;
-    if (!end || job_id_parse(span_str(f->wanted->name), team, feature) < 0 ||
-        span_u64(span_of(offset + 1, (size_t)(end - offset - 1)), &at.offset) < 0) {
+    if (job_id_place(span_str(f->wanted->name), &at) < 0) {
         return 0;
     }
-    topic_jobs(team, feature, at.topic);
     int rc = queue_fetch(f->cur, &at, &msg, err);
     if (rc <= 0) {
         return rc;
@@ -155,7 +178,9 @@ static int read_answer(struct finding *f, struct err *err)
     }
     e->key =
         prompt_key(e->team, e->row.endpoint, e->ask.path, e->row.level, &e->ask.prompt);
-    int rc = answer_get(f->cur, &e->key, &any, &a, err);
+    uint32_t partition =
+        ready_partition(e->ask.prompt.chain[0].hash, &e->key, f->partitions);
+    int rc = answer_get(f->cur, partition, &e->key, &any, &a, err);
     if (rc > 0) {
         e->has_answer = true;
         e->answer_ms = a.stored_ms;
@@ -188,17 +213,26 @@ static int read_result(struct finding *f, struct err *err)
     return rc;
 }
 
-static int read_ready(struct finding *f, struct err *err)
+static int read_ready_of(struct finding *f, uint32_t partition, struct err *err)
 {
     struct queue_msg msg;
     struct release r;
-    int rc = queue_read_topic(f->cur, TOPIC_READY, 0, 0);
+    int rc = queue_read_topic(f->cur, TOPIC_READY, partition, 0);
     while (rc >= 0 && (rc = queue_read(f->cur, &msg, err)) > 0) {
         if (release_decode(msg.headers, &r) == 0 && !strcmp(r.job, f->to->ask.job)) {
             f->to->state = EXPLAIN_PLANNED;
-            f->ready_at = msg.at.offset;
+            f->ready_at = place_of(partition, msg.at.offset);
             return 1;
         }
+    }
+    return rc;
+}
+
+static int read_ready(struct finding *f, struct err *err)
+{
+    int rc = 0;
+    for (uint32_t p = 0; p < f->partitions && rc == 0; p++) {
+        rc = read_ready_of(f, p, err);
     }
     return rc;
 }
@@ -259,7 +293,7 @@ static int read_place(struct finding *f, struct err *err)
         rc = read_ready(f, err);
     }
     if (rc >= 0 && e->state == EXPLAIN_PLANNED) {
-        rc = journal_read(f->queue, on_entry, f, err);
+        rc = journal_read(f->queue, place_partition(f->ready_at), on_entry, f, err);
     }
     if (rc >= 0) {
         rc = queue_table_get(f->cur, TABLE_OPEN, 0, span_str(e->ask.job), &msg, err);
@@ -306,6 +340,7 @@ int explain_find(struct queue *q, const char *data, const struct explain_wanted 
     buf_init(&ret->line, LINE_BYTES_MAX);
     buf_init(&ret->result_line, LINE_BYTES_MAX);
     int rc = queue_cursor_open(q, &f.cur, err);
+    rc = rc < 0 ? rc : queue_partitions(q, TOPIC_READY, &f.partitions, err);
     for (size_t i = 0; i < ARRAY_LEN(steps) && rc >= 0; i++) {
         rc = steps[i](&f, err);
     }

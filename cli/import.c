@@ -25,6 +25,7 @@ struct import {
     struct scratch *requests;
     struct idset *ids;
     struct queue_cursor *answers;
+    uint32_t partitions; /* of them */
     struct queue_tx *tx; /* NULL: nothing waits to be committed */
     struct buf id, json;
 };
@@ -147,6 +148,12 @@ static int commit(struct import *im, struct err *err)
     return im->tx ? queue_commit_wait(TAKE_PTR(im->tx), &number, err) : 0;
 }
 
+/* Where the answer will be looked for. */
+static uint32_t partition_of(const struct import *im, const struct asked *asked)
+{
+    return ready_partition(asked->root, &asked->key, im->partitions);
+}
+
 static int store(struct import *im, const struct asked *asked, const struct answer *a,
                  struct err *err)
 {
@@ -173,9 +180,9 @@ static int store(struct import *im, const struct asked *asked, const struct answ
         rc = err_set(err, ERR_FAIL, "could not store an answer: no memory");
     }
     struct span key = span_of(asked->key.b, sizeof(asked->key.b));
-    return rc < 0
-               ? rc
-               : queue_table_put(im->tx, TABLE_ANSWERS, 0, key, buf_span(&im->json), err);
+    return rc < 0 ? rc
+                  : queue_table_put(im->tx, TABLE_ANSWERS, partition_of(im, asked), key,
+                                    buf_span(&im->json), err);
 }
 
 /* The request an answer belongs to: 1, 0 none has its custom_id. Needs im->id. */
@@ -203,7 +210,8 @@ static int look_up(struct import *im, const struct asked *asked, enum import_lef
     *ret = IMPORT_EQUAL;
     int rc = idset_add(im->ids, span_of(name, sizeof(name)), NOT_ASKED, &first, err);
     if (rc > 0) {
-        rc = answer_get(im->answers, &asked->key, &want, &there, err);
+        rc = answer_get(im->answers, partition_of(im, asked), &asked->key, &want, &there,
+                        err);
         *ret = rc > 0 ? IMPORT_STORED : IMPORT_LEFTS;
     }
     return MIN_OF(rc, 0);
@@ -278,6 +286,9 @@ static int import_open(struct import *im, struct err *err)
     int rc = scratch_open(&im->requests, im->conf->dir, err);
     if (rc >= 0) {
         rc = idset_open(&im->ids, im->conf->dir, err);
+    }
+    if (rc >= 0) {
+        rc = queue_partitions(im->conf->queue, TABLE_ANSWERS, &im->partitions, err);
     }
     return rc < 0 ? rc : queue_cursor_open(im->conf->queue, &im->answers, err);
 }

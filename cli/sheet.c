@@ -4,7 +4,6 @@
 #include "cli/reply.h"
 #include "core/jtext.h"
 #include "producer/csv.h"
-#include "worker/repeats.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -129,27 +128,6 @@ static int column_see(struct sheet *s, struct span name, uint64_t line, unsigned
 
 /* ---- one result ---- */
 
-static int job_place(struct span id, struct queue_at *ret)
-{
-    struct span queue;
-    uint64_t offset, partition;
-    *ret = (struct queue_at){.topic = ""};
-    const char *slash =
-        repeats_place(id, &queue, &offset) < 0 ? NULL : memrchr(queue.p, '/', queue.n);
-    if (!slash) {
-        return -1;
-    }
-    size_t name_n = (size_t)(slash - queue.p);
-    if (span_u64(span_of(slash + 1, queue.n - name_n - 1), &partition) < 0 ||
-        partition > UINT32_MAX || name_n + sizeof(PREFIX_JOBS) > sizeof(ret->topic)) {
-        return -1;
-    }
-    snprintf(ret->topic, sizeof(ret->topic), PREFIX_JOBS "%.*s", (int)name_n, queue.p);
-    ret->partition = (uint32_t)partition;
-    ret->offset = offset;
-    return 0;
-}
-
 /* The job line as it stands in its topic: 1, 0 it is gone. */
 static int fetch_job(struct sheet *s, struct span line, struct queue_msg *ret,
                      struct err *err)
@@ -162,7 +140,7 @@ static int fetch_job(struct sheet *s, struct span line, struct queue_msg *ret,
         return 0;
     }
     id = jtext_inside(id);
-    if (job_place(id, &at) < 0) {
+    if (job_id_place(id, &at) < 0) {
         return 0;
     }
     int rc = queue_fetch(s->jobs, &at, ret, err);

@@ -89,8 +89,9 @@ void job_id_format(const struct queue_msg *job, char ret[static JOB_ID_MAX])
              job->time_ms);
 }
 
-int job_id_parse(struct span id, char ret_team[static TEAM_MAX + 1],
-                 char ret_feature[static FEATURE_MAX + 1])
+/* "search.tags/0/17/1795279027258" */
+static int split_id(struct span id, char ret_team[static TEAM_MAX + 1],
+                    char ret_feature[static FEATURE_MAX + 1], uint64_t ret_numbers[3])
 {
     char team[TEAM_MAX + 1], feature[FEATURE_MAX + 1];
     size_t at = 0;
@@ -98,8 +99,7 @@ int job_id_parse(struct span id, char ret_team[static TEAM_MAX + 1],
         take_name(id, &at, FEATURE_MAX, feature) < 0) {
         return -1;
     }
-    for (int number = 0; number < 3; number++) {
-        uint64_t value;
+    for (int i = 0; i < 3; i++) {
         size_t from = at + 1;
         if (take_char(id, &at, '/') < 0) {
             return -1;
@@ -107,7 +107,7 @@ int job_id_parse(struct span id, char ret_team[static TEAM_MAX + 1],
         while (at < id.n && id.p[at] != '/') {
             at++;
         }
-        if (span_u64(span_of(id.p + from, at - from), &value) < 0) {
+        if (span_u64(span_of(id.p + from, at - from), &ret_numbers[i]) < 0) {
             return -1;
         }
     }
@@ -116,6 +116,26 @@ int job_id_parse(struct span id, char ret_team[static TEAM_MAX + 1],
     }
     memcpy(ret_team, team, sizeof(team));
     memcpy(ret_feature, feature, sizeof(feature));
+    return 0;
+}
+
+int job_id_parse(struct span id, char ret_team[static TEAM_MAX + 1],
+                 char ret_feature[static FEATURE_MAX + 1])
+{
+    uint64_t numbers[3];
+    return split_id(id, ret_team, ret_feature, numbers);
+}
+
+int job_id_place(struct span id, struct queue_at *ret)
+{
+    char team[TEAM_MAX + 1], feature[FEATURE_MAX + 1];
+    uint64_t numbers[3];
+    if (split_id(id, team, feature, numbers) < 0 || numbers[0] >= QUEUE_PARTITIONS) {
+        return -1;
+    }
+    topic_jobs(team, feature, ret->topic);
+    ret->partition = (uint32_t)numbers[0];
+    ret->offset = numbers[1];
     return 0;
 }
 

@@ -66,6 +66,9 @@ void job_id_format(const struct queue_msg *job, char ret[static JOB_ID_MAX]);
 int job_id_parse(struct span id, char ret_team[static TEAM_MAX + 1],
                  char ret_feature[static FEATURE_MAX + 1]);
 
+/* ... and the record it names. */
+int job_id_place(struct span id, struct queue_at *ret);
+
 /* ---- jobs ---- */
 struct job_head {
     char run[RUN_MAX + 1];
@@ -117,9 +120,9 @@ struct release {
 };
 int release_encode(const struct release *r, struct buf *block, struct err *err);
 int release_decode(struct span block, struct release *ret);
-/* ---- places in `ready` ----
- * Where a record stands as one number: its partition above, its offset below. In partition 0 it is
- * the offset. */
+/* ---- places ----
+ * Where a record stands in its topic, as one number: the partition above, the offset below. In
+ * partition 0 it is the offset. place_at is of `ready`. */
 #define PLACE_OFFSET_BITS 48
 static inline uint64_t place_of(uint32_t partition, uint64_t offset)
 {
@@ -218,18 +221,22 @@ struct run_row {
     struct usd max_cost;
     int64_t started_ms;
     uint64_t results_from,
-        spend_from;   /* offsets of results.<team> and spend when it began */
-    uint64_t lines;   /* enqueued so far; written in the commit that enqueues them */
-    bool complete;    /* all lines are in: `lines` is the total */
-    uint64_t refused; /* of them, refused by submit */
-    uint64_t blank;   /* of them, empty lines: numbered, but no job */
-    bool retried;     /* jobs that had failed were queued again: */
-    uint64_t attempt; /* ... the last time as this attempt */
-    uint64_t again;   /* ... so many, over all times */
-    bool retrying;    /* ... and of the last time not all of them are queued yet */
+        spend_from;      /* offsets of results.<team> and spend when it began */
+    uint64_t lines;      /* enqueued so far; written in the commit that enqueues them */
+    bool complete;       /* all lines are in: `lines` is the total */
+    bool spread;         /* its lines go over more than one partition of their topic: */
+    uint32_t partitions; /* ... so many; as many as there were when it began */
+    uint64_t refused;    /* of them, refused by submit */
+    uint64_t blank;      /* of them, empty lines: numbered, but no job */
+    bool retried;        /* jobs that had failed were queued again: */
+    uint64_t attempt;    /* ... the last time as this attempt */
+    uint64_t again;      /* ... so many, over all times */
+    bool retrying;       /* ... and of the last time not all of them are queued yet */
 };
 int run_row_encode(const struct run_row *r, struct buf *json);
 int run_row_decode(struct span json, struct run_row *ret, struct err *err);
+/* The partition of the jobs topic that a line of the run goes to. */
+uint32_t run_partition(const struct run_row *r, uint64_t line);
 void run_key(const char *feature, const char *run, char ret[static QUEUE_KEY_MAX]);
 
 /* ---- runs.<team>, key feature/run/cancel: from then on its jobs end as cancelled ---- */

@@ -25,6 +25,7 @@ static const struct field run_row_list[] = {
     FIELD_OF(struct run_row, FIELD_U64, spend_from, "spend_from"),
     FIELD_OF(struct run_row, FIELD_U64, lines, "lines"),
     FIELD_OF(struct run_row, FIELD_BOOL, complete, "complete"),
+    FIELD_IF(struct run_row, FIELD_U32, partitions, spread, "partitions"),
     FIELD_OF(struct run_row, FIELD_U64, refused, "refused"),
     FIELD_OF(struct run_row, FIELD_U64, blank, "blank"),
     FIELD_IF(struct run_row, FIELD_U64, attempt, retried, "attempt"),
@@ -46,6 +47,11 @@ int run_row_decode(struct span json, struct run_row *ret, struct err *err)
         *ret = r;
     }
     return rc;
+}
+
+uint32_t run_partition(const struct run_row *r, uint64_t line)
+{
+    return r->spread && r->partitions ? (uint32_t)(line % r->partitions) : 0;
 }
 
 static const struct field cancel_row_list[] = {

@@ -28,7 +28,8 @@ static int put_row(struct retry *r, struct queue_tx *tx, struct err *err)
 static int fetch(struct retry *r, const struct retry_job *job, struct queue_msg *ret,
                  struct err *err)
 {
-    struct queue_at at = {.offset = job->offset};
+    struct queue_at at = {.partition = place_partition(job->place),
+                          .offset = place_offset(job->place)};
     memcpy(at.topic, r->topic, sizeof(at.topic));
     int rc = queue_fetch(r->jobs, &at, ret, err);
     if (rc == 0) {
@@ -57,7 +58,8 @@ static int put_job(struct retry *r, struct queue_tx *tx, const struct queue_msg 
         return err_set(err, ERR_FAIL, "could not retry line %llu: headers do not fit",
                        (unsigned long long)head.line);
     }
-    return queue_put(tx, r->topic, 0, SPAN_NONE, buf_span(&block), was->value, err);
+    return queue_put(tx, r->topic, run_partition(&r->row, head.line), SPAN_NONE,
+                     buf_span(&block), was->value, err);
 }
 
 /* As many as one transaction takes. */

@@ -16,7 +16,8 @@
 #include "core/record.h"
 
 struct retry_job {
-    uint64_t line, offset; /* of the run's file; in the jobs topic */
+    uint64_t line;  /* of the run's file */
+    uint64_t place; /* in the jobs topic (core/record.h) */
 };
 
 struct retry_conf {

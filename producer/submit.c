@@ -136,7 +136,8 @@ static int put_line(struct submit *s, struct queue_tx *tx, const struct page_lin
                        "could not enqueue line %llu of '%s': its headers do not fit",
                        (unsigned long long)l->number, s->conf.label);
     }
-    return queue_put(tx, s->topic, 0, SPAN_NONE, buf_span(&block), l->text, err);
+    return queue_put(tx, s->topic, run_partition(&s->row, l->number), SPAN_NONE,
+                     buf_span(&block), l->text, err);
 }
 
 static int put_row(struct submit *s, struct queue_tx *tx, struct err *err)
@@ -251,6 +252,10 @@ static int mark_start(struct submit *s, struct err *err)
         rc = queue_bounds(cur, TOPIC_SPEND, 0, &first, &s->row.spend_from, err);
     }
     queue_cursor_close(cur);
+    if (rc >= 0) {
+        rc = queue_partitions(s->conf.queue, s->topic, &s->row.partitions, err);
+    }
+    s->row.spread = s->row.partitions > 1;
     return rc;
 }
 

@@ -148,13 +148,13 @@ bool answer_counts(const struct stored_answer *a, const struct answer_want *want
     return a->expires_ms > want->now_ms && a->stored_ms >= want->fresh_ms;
 }
 
-int answer_get(struct queue_cursor *c, const struct digest *key,
+int answer_get(struct queue_cursor *c, uint32_t partition, const struct digest *key,
                const struct answer_want *want, struct stored_answer *ret, struct err *err)
 {
     struct queue_msg row;
     struct stored_answer a;
-    int rc =
-        queue_table_get(c, TABLE_ANSWERS, 0, span_of(key->b, sizeof(key->b)), &row, err);
+    int rc = queue_table_get(c, TABLE_ANSWERS, partition, span_of(key->b, sizeof(key->b)),
+                             &row, err);
     if (rc <= 0) {
         return rc;
     }

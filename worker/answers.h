@@ -41,8 +41,8 @@ int answer_encode(const struct stored_answer *a, struct buf *json);
 /* -1 when it is not a row this version can read: then it is no answer. */
 int answer_decode(struct span json, struct stored_answer *ret);
 bool answer_counts(const struct stored_answer *a, const struct answer_want *want);
-/* 1 found, 0 none that counts; the body is the cursor's until its next call. */
-int answer_get(struct queue_cursor *c, const struct digest *key,
+/* `partition` is that of the `ready` records it answers. 1 found, 0 none that counts; the body is the cursor's until its next call. */
+int answer_get(struct queue_cursor *c, uint32_t partition, const struct digest *key,
                const struct answer_want *want, struct stored_answer *ret,
                struct err *err);
 

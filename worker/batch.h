@@ -143,10 +143,11 @@ struct batch {
     char why[300]; /* of retry and dead: the provider's words */
 
     /* in memory only */
+    uint32_t partition;       /* of `ready`: its members and its rows stand there */
     enum batch_state journal; /* of the last acknowledged commit; BATCH_OPEN: none */
     uint32_t calls_max;       /* room in the arrays that follow */
     struct call **calls;      /* by line; NULL once ended */
-    uint64_t *ats;            /* their leaders' offsets in `ready` */
+    uint64_t *ats;            /* their leaders' places in `ready` */
     uint8_t *fates;           /* enum call_fate */
     uint32_t count[FATES];
     bool busy;    /* one operation at a time */

@@ -7,7 +7,7 @@
 #define BUCKETS_MIN 1024
 #define INDEX_MIN   1024
 #define POOL_CHUNK  1024
-#define STREAMS_MAX 1024
+#define STREAMS_MAX 1024 /* of one partition */
 
 /* Job nodes come from chunks and go back to a free list: a million jobs pass, few are here. */
 struct chunk {
@@ -16,6 +16,7 @@ struct chunk {
 };
 
 struct stream {
+    uint32_t partition;
     char path[64];
     char model[PROMPT_MODEL_MAX + 1];
 };
@@ -26,7 +27,7 @@ struct call_table {
     struct call *all, *walk;
     uint32_t calls;
 
-    uint64_t *index;   /* offset + 1 of every job here; 0: empty. Linear probing. */
+    uint64_t *index;   /* place + 1 of every job here; 0: empty. Linear probing. */
     size_t index_size; /* a power of two */
     uint32_t jobs;
 
@@ -34,7 +35,7 @@ struct call_table {
     struct job *free_jobs;
 
     struct stream *streams;
-    uint16_t stream_count;
+    uint16_t stream_count, stream_room;
 };
 
 /* ---- jobs by their place in `ready` ---- */
@@ -271,7 +272,7 @@ struct call *call_new(struct call_table *t, const struct release *r, uint64_t at
     }
     c->jobs_tail = &c->jobs;
     describe(c, r);
-    if (call_stream(t, r->path, r->model, &c->stream) < 0 || buckets_grow(t) < 0 ||
+    if (call_stream(t, at, r, &c->stream) < 0 || buckets_grow(t) < 0 ||
         append_job(t, c, at) < 0) {
         free(c);
         return NULL;
@@ -339,23 +340,51 @@ uint32_t call_job_count(const struct call_table *t)
 
 /* ---- streams ---- */
 
-int call_stream(struct call_table *t, const char *path, const char *model, uint16_t *ret)
+static struct stream *stream_new(struct call_table *t)
 {
+    if (t->stream_count == t->stream_room) {
+        uint16_t room = t->stream_room ? 2 * t->stream_room : 16;
+        struct stream *streams = NULL;
+        if (t->stream_count < CALL_STREAMS_MAX) {
+            streams = realloc(t->streams, room * sizeof(*streams));
+        }
+        if (!streams) {
+            return NULL;
+        }
+        t->streams = streams;
+        t->stream_room = room;
+    }
+    return &t->streams[t->stream_count];
+}
+
+int call_stream(struct call_table *t, uint64_t at, const struct release *r, uint16_t *ret)
+{
+    uint32_t partition = place_partition(at), beside = 0;
     for (uint16_t i = 0; i < t->stream_count; i++) {
-        if (strcmp(t->streams[i].model, model) == 0 &&
-            strcmp(t->streams[i].path, path) == 0) {
+        const struct stream *s = &t->streams[i];
+        if (s->partition != partition) {
+            continue;
+        }
+        if (strcmp(s->model, r->model) == 0 && strcmp(s->path, r->path) == 0) {
             *ret = i;
             return 0;
         }
+        beside++;
     }
-    if (t->stream_count == STREAMS_MAX) {
+    struct stream *s = beside < STREAMS_MAX ? stream_new(t) : NULL;
+    if (!s) {
         return -1;
     }
-    struct stream *s = &t->streams[t->stream_count];
-    snprintf(s->path, sizeof(s->path), "%s", path);
-    snprintf(s->model, sizeof(s->model), "%s", model);
+    s->partition = partition;
+    snprintf(s->path, sizeof(s->path), "%s", r->path);
+    snprintf(s->model, sizeof(s->model), "%s", r->model);
     *ret = t->stream_count++;
     return 0;
+}
+
+uint32_t call_stream_partition(const struct call_table *t, uint16_t stream)
+{
+    return t->streams[stream].partition;
 }
 
 const char *call_stream_path(const struct call_table *t, uint16_t stream)
@@ -373,10 +402,7 @@ const char *call_stream_model(const struct call_table *t, uint16_t stream)
 int call_table_create(struct call_table **ret, struct err *err)
 {
     struct call_table *t = calloc(1, sizeof(*t));
-    if (t) {
-        t->streams = calloc(STREAMS_MAX, sizeof(*t->streams));
-    }
-    if (!t || !t->streams || buckets_grow(t) < 0 || index_grow(t) < 0) {
+    if (!t || buckets_grow(t) < 0 || index_grow(t) < 0) {
         call_table_destroy(t);
         return err_set(err, ERR_FAIL,
                        "could not create the table of calls: out of memory");

@@ -3,7 +3,7 @@
  *
  * A call is one request that will be paid for. Jobs that ask the same question (equal cache
  * key, both reusable) share one call: the first is its leader, the others joined. A job is
- * known here only by its offset in `ready`; everything else about it is read again when it is
+ * known here only by its place in `ready` (core/record.h); everything else about it is read again when it is
  * settled, so a job costs 16 bytes and a call about 200, and the flow cap bounds both.
  *
  * Life: intake makes a call (PLANNED); the batch lane takes it (BATCHED), or a direct lane
@@ -25,7 +25,7 @@ struct call_table;
 
 struct job {
     struct job *next;
-    uint64_t at; /* offset in `ready` */
+    uint64_t at; /* place in `ready` */
 };
 
 enum call_state { CALL_PLANNED, CALL_BATCHED, CALL_DIRECT, CALL_SETTLING };
@@ -45,7 +45,7 @@ struct call {
     uint32_t prompt_bytes; /* of the whole chain */
     uint32_t requests; /* it counts for in a batch: the inputs of an embedding, else 1 */
     uint64_t tokens_bound; /* prompt tokens, for the account's enqueued limit */
-    uint16_t stream;       /* index into the table's (path, model) names */
+    uint16_t stream;       /* index into the table's (partition, path, model) */
     uint16_t unexecuted;   /* times the provider gave it back without executing it */
     uint16_t refusals;     /* times its line failed for load (429, 5xx) */
     uint16_t tries;        /* it may be made so often, each time perhaps billed */
@@ -68,7 +68,7 @@ struct call *call_new(struct call_table *t, const struct release *r, uint64_t at
  * as calls of their own) it is the one that was there first. */
 struct call *call_find(struct call_table *t, const struct digest *key);
 int call_join(struct call_table *t, struct call *c, uint64_t at);
-/* True when the job at that `ready` offset is in some call already (a replayed member), or was
+/* True when the job at that place is in some call already (a replayed member), or was
  * popped and not freed yet. */
 bool call_has_job(const struct call_table *t, uint64_t at);
 struct job *call_pop_job(struct call_table *t,
@@ -89,8 +89,12 @@ void call_walk_on(struct call_table *t);
 
 uint32_t call_count(const struct call_table *t);
 uint32_t call_job_count(const struct call_table *t);
-/* (path, model) names by stream number; equal pairs have equal numbers. At most 1,024. */
-int call_stream(struct call_table *t, const char *path, const char *model, uint16_t *ret);
+/* What may go into one batch has one number: calls of one partition of `ready`, path and model. At
+ * most 1,024 of a partition, and CALL_STREAMS_MAX. */
+#define CALL_STREAMS_MAX 32768
+int call_stream(struct call_table *t, uint64_t at, const struct release *r,
+                uint16_t *ret);
+uint32_t call_stream_partition(const struct call_table *t, uint16_t stream);
 const char *call_stream_path(const struct call_table *t, uint16_t stream);
 const char *call_stream_model(const struct call_table *t, uint16_t stream);
 

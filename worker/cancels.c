@@ -99,15 +99,15 @@ int cancels_has(struct cancels *c, const struct release *r, struct err *err)
 static int job_cancelled(struct cancels *c, uint64_t at, struct release *ret,
                          struct err *err)
 {
-    struct queue_at place = {.topic = TOPIC_READY, .offset = at};
+    const struct queue_at record = place_at(at);
     struct queue_msg msg;
-    int rc = queue_fetch(c->ready, &place, &msg, err);
+    int rc = queue_fetch(c->ready, &record, &msg, err);
     if (rc <= 0) {
         return rc;
     }
     if (release_decode(msg.headers, ret) < 0) {
         return err_set(err, ERR_VERSION, "could not read record %llu of '%s'",
-                       (unsigned long long)at, TOPIC_READY);
+                       (unsigned long long)record.offset, TOPIC_READY);
     }
     return cancels_has(c, ret, err);
 }

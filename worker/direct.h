@@ -1,7 +1,7 @@
 /*
  * direct.h - inside a direct lane; for worker/lane_direct.c and worker/direct_*.c only.
  *
- * A slice is calls journaled together, all at the same try. Each of its calls is in one state:
+ * A slice is calls journaled together, all of one partition of `ready` and at the same try. Each of its calls is in one state:
  *
  *   WRITING -> READY -> UNDER_WAY -> SETTLING -> ENDED
  *                ^         |  |
@@ -60,7 +60,7 @@ struct direct_call {
     struct direct_call *next; /* in a queue of its state */
     struct direct_slice *slice;
     struct call *call;
-    uint64_t at; /* its leader's offset in `ready` */
+    uint64_t at; /* its leader's place in `ready` */
     enum direct_state state;
     unsigned server, track;
     unsigned refusals;  /* in a row */
@@ -73,6 +73,7 @@ struct direct_call {
 struct direct_slice {
     struct direct_slice *next, *prev;
     char id[BATCH_ID_BYTES];
+    uint32_t partition;      /* of `ready`: its calls and its rows stand there */
     uint32_t try_n, n, open; /* open: calls that are not ENDED */
     struct direct_call calls[];
 };
@@ -103,7 +104,7 @@ struct direct_server {
 struct direct_rows {
     struct direct_rows *next;
     char id[BATCH_ID_BYTES];
-    uint32_t n;
+    uint32_t partition, n;
 };
 
 struct direct_entry; /* of the journal, found after a restart (direct_recover.c) */
@@ -158,7 +159,8 @@ void direct_end(struct lane_direct *l, struct direct_call *d);
 bool direct_is_up(const struct lane_direct *l, const struct direct_server *s);
 
 /* ---- direct_slice.c: slices and their rows ---- */
-struct direct_slice *direct_slice_new(struct lane_direct *l, uint32_t try_n);
+struct direct_slice *direct_slice_new(struct lane_direct *l, uint32_t partition,
+                                      uint32_t try_n);
 /* A slice holds at most DIRECT_SLICE_MAX. */
 void direct_slice_add(struct lane_direct *l, struct direct_slice *s, struct call *c,
                       unsigned server, unsigned track);

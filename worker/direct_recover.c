@@ -59,7 +59,7 @@ struct found {
 struct direct_entry {
     struct direct_entry *next;
     struct row row;
-    uint32_t n;
+    uint32_t partition, n;
     struct found found[];
 };
 
@@ -98,6 +98,7 @@ static int on_entry(void *ctx, const struct journal_entry *e, struct err *err)
     }
     d->next = l->entries; /* the latest first */
     l->entries = d;
+    d->partition = e->partition;
     d->n = e->n;
     for (uint32_t i = 0; i < e->n; i++) {
         d->found[i].at = e->at[i];
@@ -162,7 +163,7 @@ static int sort_entries(struct lane_direct *l)
 
 int lane_direct_recover(struct lane_direct *l, struct err *err)
 {
-    int rc = journal_read(l->conf.queue, on_entry, l, err);
+    int rc = journal_read_owned(l->conf.queue, on_entry, l, err);
     if (rc >= 0 && sort_entries(l) < 0) {
         rc = err_set(err, ERR_FAIL, "could not read the journal: out of memory");
     }
@@ -194,7 +195,7 @@ static int book(struct lane_direct *l, struct direct_entry *e, bool last)
 {
     struct queue_tx *tx;
     struct err err = {0};
-    struct direct_slice *s = direct_slice_new(l, e->row.try_n + 1);
+    struct direct_slice *s = direct_slice_new(l, e->partition, e->row.try_n + 1);
     if (!s || direct_begin(l, &tx) < 0) {
         direct_slice_free(s);
         return -1;
@@ -209,7 +210,8 @@ static int book(struct lane_direct *l, struct direct_entry *e, bool last)
             e->found[i].call = NULL;
         }
     }
-    if (rc >= 0 && !last && journal_delete_entry(tx, e->row.id, e->n, &err) < 0) {
+    if (rc >= 0 && !last &&
+        journal_delete_entry(tx, e->partition, e->row.id, e->n, &err) < 0) {
         direct_fail(l, &err);
         rc = -1;
     }
@@ -231,7 +233,7 @@ static int book(struct lane_direct *l, struct direct_entry *e, bool last)
 static int end_last(struct lane_direct *l, struct direct_entry *e)
 {
     const struct origin o = {.account = l->conf.account};
-    struct direct_slice *s = direct_slice_new(l, e->row.try_n);
+    struct direct_slice *s = direct_slice_new(l, e->partition, e->row.try_n);
     if (!s) {
         return -1;
     }

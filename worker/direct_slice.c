@@ -18,7 +18,8 @@ struct direct_commit {
 
 /* ---- a slice ---- */
 
-struct direct_slice *direct_slice_new(struct lane_direct *l, uint32_t try_n)
+struct direct_slice *direct_slice_new(struct lane_direct *l, uint32_t partition,
+                                      uint32_t try_n)
 {
     uint8_t random[BATCH_RANDOM_BYTES];
     struct err err;
@@ -31,6 +32,7 @@ struct direct_slice *direct_slice_new(struct lane_direct *l, uint32_t try_n)
         return NULL;
     }
     batch_id_format(loop_wall_ms(l->conf.loop), random, s->id);
+    s->partition = partition;
     s->try_n = try_n;
     return s;
 }
@@ -78,7 +80,7 @@ static int delete_closed(struct lane_direct *l, struct queue_tx *tx, struct err 
     int rc = 0;
     while (l->closed && rc >= 0 && !queue_tx_full(tx, 0)) {
         struct direct_rows *rows = l->closed;
-        rc = journal_delete_entry(tx, rows->id, rows->n, err);
+        rc = journal_delete_entry(tx, rows->partition, rows->id, rows->n, err);
         l->closed = rows->next;
         l->closed_n--;
         free(rows);
@@ -98,8 +100,8 @@ static int put_rows(struct lane_direct *l, const struct direct_slice *s,
     if (direct_row_encode(l, s, s->n, &json) < 0) {
         return err_set(err, ERR_FAIL, "could not write the journal of slice '%s'", s->id);
     }
-    int rc = journal_put_entry(tx, s->id, buf_span(&json), err);
-    return rc < 0 ? rc : journal_put_ats(tx, s->id, at, s->n, err);
+    int rc = journal_put_entry(tx, s->partition, s->id, buf_span(&json), err);
+    return rc < 0 ? rc : journal_put_ats(tx, s->partition, s->id, at, s->n, err);
 }
 
 static void on_commit(void *ctx, uint64_t commit, const struct err *err)
@@ -245,41 +247,56 @@ static struct call *next_call(struct lane_direct *l, unsigned server, unsigned t
     return c;
 }
 
+/* Slices being put together, one for each partition that calls came from. */
+struct pulled {
+    struct direct_slice *first; /* by their `next` */
+    uint32_t n;                 /* calls in all of them */
+};
+
+static struct direct_slice *slice_for(struct lane_direct *l, struct pulled *p,
+                                      const struct call *c)
+{
+    uint32_t partition = place_partition(c->jobs->at);
+    struct direct_slice *s = p->first;
+    while (s && s->partition != partition) {
+        s = s->next;
+    }
+    if (!s && (s = direct_slice_new(l, partition, 1))) {
+        s->next = p->first;
+        p->first = s;
+    }
+    return s;
+}
+
 /* One for each server that wants one; false when no call was left for any. */
-static bool pull_round(struct lane_direct *l, const bool *wants, struct direct_slice *s)
+static bool pull_round(struct lane_direct *l, const bool *wants, struct pulled *p)
 {
     bool more = false;
-    for (unsigned i = 0; i < l->conf.servers_n && s->n < DIRECT_SLICE_MAX; i++) {
+    for (unsigned i = 0; i < l->conf.servers_n && p->n < DIRECT_SLICE_MAX; i++) {
         const struct direct_server *server = &l->servers[i];
         unsigned track = idlest_track(l, server);
         struct call *c = NULL;
         if (wants[i] && stock_of(server) < ahead_of(l, server)) {
             c = next_call(l, i, track);
         }
-        if (c) {
+        struct direct_slice *s = c ? slice_for(l, p, c) : NULL;
+        if (s) {
             direct_slice_add(l, s, c, i, track);
+            p->n++;
             more = true;
         }
     }
     return more;
 }
 
-void direct_journal(struct lane_direct *l)
+static void write_pulled(struct lane_direct *l, struct pulled *p)
 {
-    bool wants[POOL_SERVERS_MAX] = {false}, any = false;
-    struct queue_tx *tx;
-    for (unsigned i = 0; i < l->conf.servers_n; i++) {
-        const struct direct_server *s = &l->servers[i];
-        wants[i] = direct_is_up(l, s) && wants_more(l, s);
-        any = any || wants[i];
-    }
-    while (any && !l->stop[0] && !l->failed && l->again.n == 0 &&
-           pool_waiting(l->pool) > 0 && settle_room(l->conf.settle)) {
-        struct direct_slice *s = direct_slice_new(l, 1);
-        while (s && pull_round(l, wants, s)) {
-        }
-        any = s && s->n == DIRECT_SLICE_MAX;
-        if (s && s->n > 0 && direct_begin(l, &tx) == 0) {
+    while (p->first) {
+        struct queue_tx *tx;
+        struct direct_slice *s = p->first;
+        p->first = s->next;
+        s->next = NULL;
+        if (!l->failed && direct_begin(l, &tx) == 0) {
             direct_write(l, s, tx);
         } else {
             direct_slice_free(s);
@@ -287,15 +304,34 @@ void direct_journal(struct lane_direct *l)
     }
 }
 
+void direct_journal(struct lane_direct *l)
+{
+    bool wants[POOL_SERVERS_MAX] = {false}, any = false;
+    for (unsigned i = 0; i < l->conf.servers_n; i++) {
+        const struct direct_server *s = &l->servers[i];
+        wants[i] = direct_is_up(l, s) && wants_more(l, s);
+        any = any || wants[i];
+    }
+    while (any && !l->stop[0] && !l->failed && l->again.n == 0 &&
+           pool_waiting(l->pool) > 0 && settle_room(l->conf.settle)) {
+        struct pulled pulled = {0};
+        while (pull_round(l, wants, &pulled)) {
+        }
+        any = pulled.n == DIRECT_SLICE_MAX;
+        write_pulled(l, &pulled);
+    }
+}
+
 /* ---- lost: booked first, then made again ---- */
 
-/* Those that are at the same try as the first; the others wait for the next turn. */
+/* Those of the same partition and at the same try as the first; the others wait for their turn. */
 static int book_some(struct lane_direct *l, struct direct_slice *s, struct queue_tx *tx)
 {
     for (uint32_t n = l->lost.n; n > 0; n--) {
         struct direct_call *d = direct_queue_pop(&l->lost);
         struct call *c = d->call;
-        if (s->n == DIRECT_SLICE_MAX || c->try_n + 1u != s->try_n) {
+        if (s->n == DIRECT_SLICE_MAX || c->try_n + 1u != s->try_n ||
+            place_partition(d->at) != s->partition) {
             direct_queue_add(&l->lost, d);
             continue;
         }
@@ -314,7 +350,9 @@ void direct_book(struct lane_direct *l)
 {
     struct queue_tx *tx;
     while (l->lost.n > 0 && !l->failed) {
-        struct direct_slice *s = direct_slice_new(l, l->lost.first->call->try_n + 1u);
+        const struct direct_call *first = l->lost.first;
+        struct direct_slice *s =
+            direct_slice_new(l, place_partition(first->at), first->call->try_n + 1u);
         if (!s || direct_begin(l, &tx) < 0) {
             direct_slice_free(s);
             return;
@@ -362,13 +400,13 @@ static int keep_doubtful(struct lane_direct *l, const struct direct_slice *s,
         }
     }
     if (n == 0) {
-        return journal_delete_entry(tx, s->id, s->n, err);
+        return journal_delete_entry(tx, s->partition, s->id, s->n, err);
     }
     if (direct_row_encode(l, s, n, &json) < 0) {
         return err_set(err, ERR_FAIL, "could not write the journal of slice '%s'", s->id);
     }
-    int rc = journal_put_entry(tx, s->id, buf_span(&json), err);
-    return rc < 0 ? rc : journal_put_ats(tx, s->id, at, n, err);
+    int rc = journal_put_entry(tx, s->partition, s->id, buf_span(&json), err);
+    return rc < 0 ? rc : journal_put_ats(tx, s->partition, s->id, at, n, err);
 }
 
 static void on_stopped(void *ctx, uint64_t number, const struct err *err)

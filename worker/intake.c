@@ -19,10 +19,16 @@ struct intake {
     bool dry;   /* the feed had nothing more when it was asked last */
     bool woken; /* and since then something may have come */
 
-    /* Until the end that `ready` had at the start, what was acknowledged is read beside the
-     * feed: it decides what is a repeat. */
-    struct queue_cursor *past;
-    uint64_t past_next, past_end;
+    struct queue_cursor *past_rows;
+    struct past *past; /* one for each partition owned */
+    size_t past_n;
+};
+
+/* Until the end that a partition of `ready` had at the start, what was acknowledged is read beside
+ * the feed: it decides what is a repeat. */
+struct past {
+    uint32_t partition;
+    uint64_t next, end;
 };
 
 static int fail(struct intake *in, const struct err *err)
@@ -36,24 +42,41 @@ static int fail(struct intake *in, const struct err *err)
 
 /* ---- repeats ---- */
 
-/* Looks at what stands between the records the feed gave: all of it is acknowledged. */
-static int see_past(struct intake *in, uint64_t before, struct err *err)
+static struct past *past_of(const struct intake *in, uint32_t partition)
 {
-    while (in->past && in->past_next < MIN_OF(before, in->past_end)) {
+    struct past *p = in->past;
+    while (p < in->past + in->past_n && p->partition != partition) {
+        p++;
+    }
+    return p < in->past + in->past_n ? p : NULL;
+}
+
+/* It stood there before this process took the partition over. */
+static bool was_there(const struct intake *in, uint64_t at)
+{
+    const struct past *p = past_of(in, place_partition(at));
+    return p && place_offset(at) < p->end;
+}
+
+/* Looks at what stands between the records the feed gave: all of it is acknowledged. */
+static int see_past(struct intake *in, struct past *p, uint64_t before, struct err *err)
+{
+    if (p->next >= MIN_OF(before, p->end)) {
+        return 0;
+    }
+    queue_read_topic(in->past_rows, TOPIC_READY, p->partition, p->next);
+    while (p->next < MIN_OF(before, p->end)) {
         struct queue_msg msg;
         struct release r;
-        int rc = queue_read(in->past, &msg, err);
+        int rc = queue_read(in->past_rows, &msg, err);
         if (rc < 0) {
             return rc;
         }
-        in->past_next = rc ? msg.at.offset + 1 : before;
+        p->next = rc ? msg.at.offset + 1 : before;
         if (rc && msg.at.offset < before && release_decode(msg.headers, &r) == 0 &&
             r.verdict != VERDICT_FLUSH) {
-            repeats_see(in->repeats, span_str(r.job));
+            repeats_see(in->repeats, p->partition, span_str(r.job));
         }
-    }
-    if (in->past && before >= in->past_end) {
-        in->past = queue_cursor_close(in->past);
     }
     return 0;
 }
@@ -61,11 +84,12 @@ static int see_past(struct intake *in, uint64_t before, struct err *err)
 static int is_repeat(struct intake *in, const struct release *r, uint64_t at,
                      struct err *err)
 {
-    int rc = see_past(in, at, err);
+    struct past *past = past_of(in, place_partition(at));
+    int rc = past ? see_past(in, past, place_offset(at), err) : 0;
     if (rc < 0) {
         return rc;
     }
-    rc = repeats_see(in->repeats, span_str(r->job));
+    rc = repeats_see(in->repeats, place_partition(at), span_str(r->job));
     if (rc < 0) {
         return err_set(err, ERR_FAIL, "could not take job '%s': %s", r->job,
                        "its id is not readable, or there are too many queues");
@@ -91,7 +115,7 @@ static int refuse_stream(struct intake *in, uint64_t at, struct release *r)
 static int new_call(struct intake *in, uint64_t at, struct release *r, struct err *err)
 {
     uint16_t stream;
-    if (call_stream(in->conf.calls, r->path, r->model, &stream) < 0) {
+    if (call_stream(in->conf.calls, at, r, &stream) < 0) {
         return refuse_stream(in, at, r);
     }
     struct call *c = call_new(in->conf.calls, r, at);
@@ -110,7 +134,7 @@ static int run_reusable(struct intake *in, uint64_t at, struct release *r,
         .now_ms = loop_wall_ms(in->conf.loop),
         .fresh_ms = r->fresh ? r->fresh_ms : INT64_MIN,
     };
-    int rc = answer_get(in->answers, &r->key, &want, &stored, err);
+    int rc = answer_get(in->answers, place_partition(at), &r->key, &want, &stored, err);
     if (rc != 0) {
         return rc < 0 ? rc : settle_hit(in->conf.settle, at, r, &stored);
     }
@@ -175,7 +199,7 @@ static int take_job(struct intake *in, uint64_t at, struct release *r, struct er
         in->left[r->lane]++;
         return 0;
     }
-    if (at < in->past_end && (rc = check_endpoint(in, r, err)) < 0) {
+    if (was_there(in, at) && (rc = check_endpoint(in, r, err)) < 0) {
         return rc;
     }
     return r->reusable ? run_reusable(in, at, r, err) : new_call(in, at, r, err);
@@ -184,15 +208,16 @@ static int take_job(struct intake *in, uint64_t at, struct release *r, struct er
 static int take(struct intake *in, const struct queue_msg *msg, struct err *err)
 {
     struct release r;
-    uint64_t at = msg->at.offset;
+    uint64_t at = place_of(msg->at.partition, msg->at.offset);
     if (release_decode(msg->headers, &r) < 0) {
         return err_set(err, ERR_VERSION, "could not read record %llu of '%s': %s",
-                       (unsigned long long)at, TOPIC_READY, "another version wrote it");
+                       (unsigned long long)msg->at.offset, TOPIC_READY,
+                       "another version wrote it");
     }
     if (r.verdict != VERDICT_FLUSH) {
         return take_job(in, at, &r, err);
     }
-    int rc = plan_flush(in->conf.plan, err);
+    int rc = plan_flush(in->conf.plan, msg->at.partition, err);
     return rc < 0 ? rc : settle_ack(in->conf.settle, at);
 }
 
@@ -247,18 +272,32 @@ void intake_wake(struct intake *in)
 
 /* ---- life ---- */
 
-int intake_start(struct intake *in, struct err *err)
+static int begin_past(struct intake *in, struct past *p, struct err *err)
 {
     uint64_t low = 0, first = 0;
-    int rc = queue_bounds(in->past, TOPIC_READY, 0, &first, &in->past_end, err);
-    if (rc < 0) {
-        return rc;
+    int rc = queue_bounds(in->past_rows, TOPIC_READY, p->partition, &first, &p->end, err);
+    if (rc > 0 && queue_low(in->conf.feed, TOPIC_READY, p->partition, &low) < 0) {
+        rc = err_set(err, ERR_FAIL, "could not read '%s'", TOPIC_READY);
     }
-    if (rc > 0 && queue_low(in->conf.feed, TOPIC_READY, 0, &low) < 0) {
-        return err_set(err, ERR_FAIL, "could not read '%s'", TOPIC_READY);
+    p->next = MAX_OF(low, first);
+    return rc < 0 ? rc : 0;
+}
+
+int intake_start(struct intake *in, struct err *err)
+{
+    uint32_t owned[READY_PARTITIONS_MAX];
+    in->past_n = queue_owned(in->conf.queue, TOPIC_READY, owned, READY_PARTITIONS_MAX);
+    in->past = calloc(in->past_n + 1, sizeof(*in->past));
+    if (!in->past) {
+        return no_memory(err);
     }
-    in->past_next = MAX_OF(low, first);
-    queue_read_topic(in->past, TOPIC_READY, 0, in->past_next);
+    for (size_t i = 0; i < in->past_n; i++) {
+        in->past[i].partition = owned[i];
+        int rc = begin_past(in, &in->past[i], err);
+        if (rc < 0) {
+            return rc;
+        }
+    }
     in->started = true;
     intake_wake(in);
     return 0;
@@ -277,7 +316,7 @@ int intake_create(struct intake **ret, const struct intake_conf *conf, struct er
     }
     int rc = queue_cursor_open(conf->queue, &in->answers, err);
     if (rc >= 0) {
-        rc = queue_cursor_open(conf->queue, &in->past, err);
+        rc = queue_cursor_open(conf->queue, &in->past_rows, err);
     }
     if (rc < 0) {
         intake_destroy(in);
@@ -311,7 +350,8 @@ struct intake *intake_destroy(struct intake *in)
 {
     if (in) {
         queue_cursor_close(in->answers);
-        queue_cursor_close(in->past);
+        queue_cursor_close(in->past_rows);
+        free(in->past);
         repeats_destroy(in->repeats);
         loop_timer_destroy(in->again);
         free(in);

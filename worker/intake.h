@@ -2,7 +2,8 @@
  * intake.h - what becomes of each released job: hit, join, a call of its own, or an end.
  *
  * Takes records of `ready` from the feed while settle has room and the call table is below its
- * bound, a bounded number per turn. In order: a flush seals every stream; a repeat is
+ * bound, a bounded number per turn. In order: a flush seals every stream of its
+ * partition; a repeat is
  * acknowledged and counted; a replayed member of a journaled batch is skipped, its call knows
  * it already; rejected and cancelled jobs end, and those whose run was cancelled since; one that an earlier owner released for another
  * endpoint stops the process, for it must not be sent to ours; a stored answer that counts is a hit; an equal

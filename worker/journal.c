@@ -2,6 +2,7 @@
 #include "core/fields.h"
 #include "core/record.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -76,39 +77,50 @@ int journal_put(struct queue_tx *tx, const struct batch *b, enum batch_state sta
     if (journal_encode(b, state, &json) < 0) {
         return err_set(err, ERR_FAIL, "could not write the journal of batch '%s'", b->id);
     }
-    return journal_put_entry(tx, b->id, buf_span(&json), err);
+    return journal_put_entry(tx, b->partition, b->id, buf_span(&json), err);
 }
 
-int journal_put_entry(struct queue_tx *tx, const char *id, struct span row,
-                      struct err *err)
+int journal_put_entry(struct queue_tx *tx, uint32_t partition, const char *id,
+                      struct span row, struct err *err)
 {
-    return queue_table_put(tx, TABLE_BATCHES, 0, span_str(id), row, err);
+    return queue_table_put(tx, TABLE_BATCHES, partition, span_str(id), row, err);
 }
 
 int journal_put_members(struct queue_tx *tx, const struct batch *b, struct err *err)
 {
-    return journal_put_ats(tx, b->id, b->ats, b->n, err);
+    return journal_put_ats(tx, b->partition, b->id, b->ats, b->n, err);
 }
 
-int journal_put_ats(struct queue_tx *tx, const char *id, const uint64_t *at, uint32_t n,
-                    struct err *err)
+/* "[1,2,3]": offsets, for the row stands in their partition. */
+static int members_json(uint32_t partition, const uint64_t *at, uint32_t n,
+                        struct buf *json)
+{
+    buf_reset(json);
+    for (uint32_t i = 0; i < n; i++) {
+        if (place_partition(at[i]) != partition) {
+            return -1;
+        }
+        buf_addf(json, "%c%" PRIu64, i == 0 ? '[' : ',', place_offset(at[i]));
+    }
+    buf_addc(json, ']');
+    return json->failed ? -1 : 0;
+}
+
+int journal_put_ats(struct queue_tx *tx, uint32_t partition, const char *id,
+                    const uint64_t *at, uint32_t n, struct err *err)
 {
     _cleanup_(buf_fini) struct buf json;
     buf_init(&json, JOURNAL_ROW_MAX);
     for (uint32_t from = 0; from < n; from += JOURNAL_MEMBERS) {
         char key[KEY_MAX];
         snprintf(key, sizeof(key), MEMBER_KEY, id, from / JOURNAL_MEMBERS);
-        buf_reset(&json);
-        for (uint32_t i = from; i < n && i < from + JOURNAL_MEMBERS; i++) {
-            buf_addf(&json, "%c%llu", i == from ? '[' : ',', (unsigned long long)at[i]);
-        }
-        buf_addc(&json, ']');
-        if (json.failed) {
+        if (members_json(partition, at + from,
+                         MIN_OF(n - from, (uint32_t)JOURNAL_MEMBERS), &json) < 0) {
             return err_set(err, ERR_FAIL, "could not write the members of batch '%s'",
                            id);
         }
-        int rc =
-            queue_table_put(tx, TABLE_BATCHES, 0, span_str(key), buf_span(&json), err);
+        int rc = queue_table_put(tx, TABLE_BATCHES, partition, span_str(key),
+                                 buf_span(&json), err);
         if (rc < 0) {
             return rc;
         }
@@ -118,16 +130,17 @@ int journal_put_ats(struct queue_tx *tx, const char *id, const uint64_t *at, uin
 
 int journal_delete(struct queue_tx *tx, const struct batch *b, struct err *err)
 {
-    return journal_delete_entry(tx, b->id, b->n, err);
+    return journal_delete_entry(tx, b->partition, b->id, b->n, err);
 }
 
-int journal_delete_entry(struct queue_tx *tx, const char *id, uint32_t n, struct err *err)
+int journal_delete_entry(struct queue_tx *tx, uint32_t partition, const char *id,
+                         uint32_t n, struct err *err)
 {
-    int rc = queue_table_put(tx, TABLE_BATCHES, 0, span_str(id), SPAN_NONE, err);
+    int rc = queue_table_put(tx, TABLE_BATCHES, partition, span_str(id), SPAN_NONE, err);
     for (uint32_t from = 0; rc >= 0 && from < n; from += JOURNAL_MEMBERS) {
         char key[KEY_MAX];
         snprintf(key, sizeof(key), MEMBER_KEY, id, from / JOURNAL_MEMBERS);
-        rc = queue_table_put(tx, TABLE_BATCHES, 0, span_str(key), SPAN_NONE, err);
+        rc = queue_table_put(tx, TABLE_BATCHES, partition, span_str(key), SPAN_NONE, err);
     }
     return rc;
 }
@@ -149,6 +162,7 @@ int journal_lane(struct span row, enum lane *ret)
 
 /* The entry being put together while its rows come by. */
 struct reader {
+    uint32_t partition;
     journal_fn fn;
     void *ctx;
     char id[BATCH_ID_BYTES];
@@ -180,10 +194,11 @@ static int add_members(struct reader *r, const struct queue_msg *m, struct err *
     while (rest.n > 0) {
         const char *end = memchr(rest.p, ',', rest.n);
         size_t n = end ? (size_t)(end - rest.p) : rest.n - 1;
-        if (r->n >= BATCH_CALLS_MAX || span_u64(span_of(rest.p, n), &r->at[r->n]) < 0) {
+        uint64_t offset;
+        if (r->n >= BATCH_CALLS_MAX || span_u64(span_of(rest.p, n), &offset) < 0) {
             return malformed(m, err);
         }
-        r->n++;
+        r->at[r->n++] = place_of(r->partition, offset);
         rest = span_of(rest.p + n + 1, rest.n - n - 1);
     }
     return 0;
@@ -191,7 +206,7 @@ static int add_members(struct reader *r, const struct queue_msg *m, struct err *
 
 static int entry_done(struct reader *r, struct err *err)
 {
-    struct journal_entry e = {buf_span(&r->row), r->at, r->n};
+    struct journal_entry e = {r->partition, buf_span(&r->row), r->at, r->n};
     int rc = r->id[0] ? r->fn(r->ctx, &e, err) : 0;
     r->id[0] = '\0';
     r->n = 0;
@@ -218,9 +233,11 @@ static int take_row(struct reader *r, const struct queue_msg *m, struct err *err
     return buf_add(&r->row, m->value.p, m->value.n) < 0 ? malformed(m, err) : 0;
 }
 
-int journal_read(struct queue *q, journal_fn fn, void *ctx, struct err *err)
+int journal_read(struct queue *q, uint32_t partition, journal_fn fn, void *ctx,
+                 struct err *err)
 {
-    _cleanup_(reader_fini) struct reader r = {.fn = fn, .ctx = ctx};
+    _cleanup_(reader_fini) struct reader r = {
+        .partition = partition, .fn = fn, .ctx = ctx};
     buf_init(&r.row, JOURNAL_ROW_MAX);
     r.at = calloc(BATCH_CALLS_MAX, sizeof(*r.at));
     if (!r.at) {
@@ -231,11 +248,22 @@ int journal_read(struct queue *q, journal_fn fn, void *ctx, struct err *err)
     if (rc < 0) {
         return rc;
     }
-    rc = queue_read_table(c, TABLE_BATCHES, 0, SPAN_NONE);
+    rc = queue_read_table(c, TABLE_BATCHES, partition, SPAN_NONE);
     struct queue_msg m;
     while (rc >= 0 && (rc = queue_read(c, &m, err)) > 0) {
         rc = take_row(&r, &m, err);
     }
     queue_cursor_close(c);
     return rc < 0 ? rc : entry_done(&r, err);
+}
+
+int journal_read_owned(struct queue *q, journal_fn fn, void *ctx, struct err *err)
+{
+    uint32_t owned[READY_PARTITIONS_MAX];
+    size_t n = queue_owned(q, TOPIC_READY, owned, READY_PARTITIONS_MAX);
+    int rc = 0;
+    for (size_t i = 0; i < n && rc >= 0; i++) {
+        rc = journal_read(q, owned[i], fn, ctx, err);
+    }
+    return rc;
 }

@@ -112,6 +112,7 @@ int lane_batch_submit(struct lane_batch *l, struct call **calls, uint32_t n,
         return rc;
     }
     const struct call_table *t = l->conf.calls;
+    b->partition = call_stream_partition(t, calls[0]->stream);
     snprintf(b->path, sizeof(b->path), "%s", call_stream_path(t, calls[0]->stream));
     snprintf(b->model, sizeof(b->model), "%s", call_stream_model(t, calls[0]->stream));
     for (uint32_t i = 0; i < n && rc >= 0; i++) {

@@ -163,6 +163,7 @@ static void close_slice(struct lane_direct *l, struct direct_slice *s)
         return;
     }
     memcpy(rows->id, s->id, sizeof(rows->id));
+    rows->partition = s->partition;
     rows->n = s->n;
     rows->next = l->closed;
     l->closed = rows;

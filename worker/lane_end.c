@@ -149,6 +149,7 @@ static int add_child(struct lane_batch *l, struct batch *b, uint32_t calls,
     if (rc < 0) {
         return rc;
     }
+    child->partition = b->partition;
     memcpy(child->path, b->path, sizeof(child->path));
     memcpy(child->model, b->model, sizeof(child->model));
     child->parent = b;

@@ -218,11 +218,12 @@ void plan_remove(struct plan *p, struct call *c)
     }
 }
 
-int plan_flush(struct plan *p, struct err *err)
+int plan_flush(struct plan *p, uint32_t partition, struct err *err)
 {
     int rc = 0;
     for (uint32_t i = 0; i < p->rows_n && rc >= 0; i++) {
-        if (p->rows[i].n) {
+        const struct row *r = &p->rows[i];
+        if (r->n && place_partition(r->calls[0]->jobs->at) == partition) {
             rc = seal(p, (uint16_t)i, false, err);
         }
     }

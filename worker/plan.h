@@ -1,9 +1,10 @@
 /*
  * plan.h - which calls go into one batch, and in what order.
  *
- * Calls are gathered per stream (url path and model: a provider takes one of each per batch),
+ * Calls are gathered per stream (partition of `ready`, so that a batch has one owner; url path and
+ * model, for a provider takes one of each per batch),
  * 8 bytes a call beside struct call. A stream is sealed when what it gathered fills a batch,
- * when the queue is flushed, or `linger` after its first call. Sealing sorts by the prefix
+ * when its partition is flushed, or `linger` after its first call. Sealing sorts by the prefix
  * chain, so that calls that share a cacheable prefix stand side by side, and cuts the row at
  * the account's limits; each piece is handed to `submit` in order. When a stream is sealed
  * because it is full, its last and incomplete piece stays and gathers on.
@@ -55,8 +56,8 @@ int plan_create(struct plan **ret, const struct plan_conf *conf, struct err *err
 int plan_add(struct plan *p, struct call *c, struct err *err);
 /* A call that is gathered, and not submitted, is forgotten. */
 void plan_remove(struct plan *p, struct call *c);
-/* Nothing more is coming soon: everything gathered goes out. */
-int plan_flush(struct plan *p, struct err *err);
+/* Nothing more is coming soon from that partition: everything gathered of it goes out. */
+int plan_flush(struct plan *p, uint32_t partition, struct err *err);
 /* Nobody else is on the way: what is gathered waits PLAN_HURRY_MS more at most, for calls that
  * are given back together. */
 void plan_hurry(struct plan *p);

@@ -40,7 +40,7 @@ struct registering {
 };
 
 /* Makes the call of one member; *ret NULL when its job has ended already. */
-static int member(struct registering *g, uint64_t offset, struct call **ret,
+static int member(struct registering *g, uint64_t place, struct call **ret,
                   struct err *err)
 {
     struct lane_batch *l = g->lane;
@@ -48,7 +48,7 @@ static int member(struct registering *g, uint64_t offset, struct call **ret,
                                        .cursor = g->cursor,
                                        .calls = l->conf.calls,
                                        .cancels = l->conf.cancels};
-    int rc = released_call(&from, offset, ret, err);
+    int rc = released_call(&from, place, ret, err);
     l->cancels = l->cancels || (*ret && (*ret)->cancelled);
     return rc;
 }
@@ -141,6 +141,7 @@ static int on_entry(void *ctx, const struct journal_entry *e, struct err *err)
     if (rc < 0) {
         return rc;
     }
+    b->partition = e->partition;
     lane_link(g->lane, b);
     return restore(g, b, e, err);
 }
@@ -163,7 +164,7 @@ int lane_batch_recover(struct lane_batch *l, struct err *err)
     if (rc < 0) {
         return rc;
     }
-    rc = journal_read(l->conf.queue, on_entry, &g, err);
+    rc = journal_read_owned(l->conf.queue, on_entry, &g, err);
     queue_cursor_close(g.cursor);
     if (rc < 0) {
         l->failed = true;

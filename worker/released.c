@@ -3,19 +3,19 @@
 #include "worker/call.h"
 #include "worker/cancels.h"
 
-int released_read(struct queue_cursor *c, uint64_t at, struct released *ret,
+int released_read(struct queue_cursor *c, uint64_t place, struct released *ret,
                   struct err *err)
 {
-    const struct queue_at place = {.topic = TOPIC_READY, .offset = at};
+    const struct queue_at at = place_at(place);
     struct queue_msg msg;
     struct release *r = &ret->release;
-    int rc = queue_fetch(c, &place, &msg, err);
+    int rc = queue_fetch(c, &at, &msg, err);
     if (rc < 0) {
         return rc;
     }
     if (rc == 0) {
         err_set(err, ERR_FAIL, "could not read record %llu of '%s': it is gone",
-                (unsigned long long)at, TOPIC_READY);
+                (unsigned long long)at.offset, TOPIC_READY);
         err_hint(err, "offpeak doctor");
         return -(int)ERR_FAIL;
     }
@@ -24,7 +24,7 @@ int released_read(struct queue_cursor *c, uint64_t at, struct released *ret,
         err_set(err, ERR_VERSION,
                 "could not read record %llu of '%s': another version "
                 "wrote it",
-                (unsigned long long)at, TOPIC_READY);
+                (unsigned long long)at.offset, TOPIC_READY);
         err_hint(err, "use the version that this data folder was last used with");
         return -(int)ERR_VERSION;
     }
@@ -32,22 +32,22 @@ int released_read(struct queue_cursor *c, uint64_t at, struct released *ret,
     return 0;
 }
 
-int released_call(const struct released_from *from, uint64_t at, struct call **ret,
+int released_call(const struct released_from *from, uint64_t place, struct call **ret,
                   struct err *err)
 {
-    const struct queue_at place = {.topic = TOPIC_READY, .offset = at};
+    const struct queue_at at = place_at(place);
     struct released job;
     *ret = NULL;
-    int rc = queue_acked(from->feed, &place, err);
+    int rc = queue_acked(from->feed, &at, err);
     if (rc != 0) {
         return rc < 0 ? rc : 0;
     }
-    rc = released_read(from->cursor, at, &job, err);
+    rc = released_read(from->cursor, place, &job, err);
     rc = rc < 0 ? rc : cancels_has(from->cancels, &job.release, err);
     if (rc < 0) {
         return rc;
     }
-    *ret = call_new(from->calls, &job.release, at);
+    *ret = call_new(from->calls, &job.release, place);
     if (!*ret) {
         return err_set(err, ERR_FAIL, "could not register the calls: out of memory");
     }

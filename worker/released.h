@@ -1,7 +1,7 @@
 /*
  * released.h - a job in flight, read again from `ready`.
  *
- * A call knows its jobs by their offsets alone (worker/call.h); what else is needed is read again
+ * A call knows its jobs by their places alone (worker/call.h); what else is needed is read again
  * when it is needed. An unacknowledged record is never trimmed, so one that is gone (ERR_FAIL) or
  * that this version cannot read (ERR_VERSION) stops the caller: nobody guesses about money.
  */
@@ -21,7 +21,7 @@ struct released {
     struct span body; /* the request; the cursor's until its next fetch */
 };
 
-int released_read(struct queue_cursor *c, uint64_t at, struct released *ret,
+int released_read(struct queue_cursor *c, uint64_t place, struct released *ret,
                   struct err *err);
 
 /* Of a job that stands in the journal: its call, made anew after a restart, `cancelled` when its
@@ -32,7 +32,7 @@ struct released_from {
     struct call_table *calls;
     struct cancels *cancels;
 };
-int released_call(const struct released_from *from, uint64_t at, struct call **ret,
+int released_call(const struct released_from *from, uint64_t place, struct call **ret,
                   struct err *err);
 
 #endif

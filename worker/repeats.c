@@ -5,6 +5,7 @@
 struct seen {
     char *queue; /* "team.feature/partition"; NULL: empty slot */
     size_t queue_len;
+    uint32_t ready;
     uint64_t last; /* jobs offset */
 };
 
@@ -13,16 +14,18 @@ struct repeats {
     size_t size, n;
 };
 
-static size_t slot_of(const struct repeats *r, struct span queue)
+static size_t slot_of(const struct repeats *r, uint32_t ready, struct span queue)
 {
     uint64_t h =
         0xcbf29ce484222325u; /* FNV-1a: names are ours, nobody picks collisions */
     for (size_t i = 0; i < queue.n; i++) {
         h = (h ^ (uint8_t)queue.p[i]) * 0x100000001b3u;
     }
+    h = (h ^ ready) * 0x100000001b3u;
     size_t at = (size_t)h & (r->size - 1);
-    while (r->slots[at].queue &&
-           !span_eq(span_of(r->slots[at].queue, r->slots[at].queue_len), queue)) {
+    const struct seen *s;
+    while ((s = &r->slots[at])->queue &&
+           !(s->ready == ready && span_eq(span_of(s->queue, s->queue_len), queue))) {
         at = (at + 1) & (r->size - 1);
     }
     return at;
@@ -41,7 +44,8 @@ static int grow(struct repeats *r)
     for (size_t i = 0; i < r->size; i++) {
         const struct seen *s = &r->slots[i];
         if (s->queue) {
-            bigger.slots[slot_of(&bigger, span_of(s->queue, s->queue_len))] = *s;
+            bigger.slots[slot_of(&bigger, s->ready, span_of(s->queue, s->queue_len))] =
+                *s;
         }
     }
     free(r->slots);
@@ -61,29 +65,33 @@ int repeats_place(struct span id, struct span *ret_queue, uint64_t *ret_offset)
     return 0;
 }
 
-static int remember(struct repeats *r, struct seen *slot, struct span queue,
-                    uint64_t offset)
+static int remember(struct repeats *r, struct seen *slot, const struct seen *seen)
 {
-    char *name = r->n < REPEATS_QUEUES_MAX ? malloc(queue.n + 1) : NULL;
+    char *name = r->n < REPEATS_QUEUES_MAX ? malloc(seen->queue_len + 1) : NULL;
     if (!name) {
         return -1;
     }
-    memcpy(name, queue.p, queue.n);
-    *slot = (struct seen){.queue = name, .queue_len = queue.n, .last = offset};
+    memcpy(name, seen->queue, seen->queue_len);
+    *slot = *seen;
+    slot->queue = name;
     r->n++;
     return 0;
 }
 
-int repeats_see(struct repeats *r, struct span job_id)
+int repeats_see(struct repeats *r, uint32_t ready, struct span job_id)
 {
     struct span queue;
     uint64_t offset;
     if (repeats_place(job_id, &queue, &offset) < 0 || grow(r) < 0) {
         return -1;
     }
-    struct seen *slot = &r->slots[slot_of(r, queue)];
+    struct seen *slot = &r->slots[slot_of(r, ready, queue)];
     if (!slot->queue) {
-        return remember(r, slot, queue, offset);
+        const struct seen seen = {.queue = (char *)(uintptr_t)queue.p,
+                                  .queue_len = queue.n,
+                                  .ready = ready,
+                                  .last = offset};
+        return remember(r, slot, &seen);
     }
     if (offset <= slot->last) {
         return 1;

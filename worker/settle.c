@@ -20,15 +20,16 @@ static int fetch(struct settle *s, uint64_t at, struct release *ret,
 {
     struct err err = {0};
     struct queue_msg msg;
-    struct queue_at place = {.topic = TOPIC_READY, .offset = at};
-    int rc = queue_fetch(s->ready, &place, &msg, &err);
+    const struct queue_at record = place_at(at);
+    int rc = queue_fetch(s->ready, &record, &msg, &err);
     if (rc > 0 && (!ret || release_decode(msg.headers, ret) == 0)) {
         *ret_line = msg.value;
         return 0;
     }
     if (rc >= 0) {
         err_set(&err, ERR_FAIL, "could not settle job %llu of '%s': its record is %s",
-                (unsigned long long)at, TOPIC_READY, rc ? "not readable" : "gone");
+                (unsigned long long)record.offset, TOPIC_READY,
+                rc ? "not readable" : "gone");
         err_hint(&err, "offpeak doctor");
     }
     return settle_stop(s, &err);
@@ -242,11 +243,11 @@ int settle_ack(struct settle *s, uint64_t at)
 {
     struct err err = {0};
     struct slice *slice = NULL;
-    struct queue_at place = {.topic = TOPIC_READY, .offset = at};
+    const struct queue_at record = place_at(at);
     if (settle_slice_for(s, 0, &slice) < 0) {
         return -1;
     }
-    if (queue_ack(slice->tx, &place, &err) < 0) {
+    if (queue_ack(slice->tx, &record, &err) < 0) {
         return settle_stop(s, &err);
     }
     settle_slice_added(s, 0);
@@ -272,7 +273,7 @@ static int follow_hit(struct settle *s, uint64_t at, const struct release *r)
     static const struct answer_want any = {.now_ms = INT64_MIN, .fresh_ms = INT64_MIN};
     struct err err = {0};
     struct stored_answer a;
-    int rc = answer_get(s->answers, &r->key, &any, &a, &err);
+    int rc = answer_get(s->answers, place_partition(at), &r->key, &any, &a, &err);
     if (rc < 0) {
         return settle_stop(s, &err);
     }

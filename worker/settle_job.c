@@ -87,15 +87,15 @@ static int put_answer(struct settle *s, struct queue_tx *tx, const struct ending
                       struct err *err)
 {
     const struct digest *key = &e->release->key;
-    return queue_table_put(tx, TABLE_ANSWERS, 0, span_of(key->b, sizeof(key->b)),
-                           buf_span(&s->answer), err);
+    return queue_table_put(tx, TABLE_ANSWERS, place_partition(e->at),
+                           span_of(key->b, sizeof(key->b)), buf_span(&s->answer), err);
 }
 
 static int put_all(struct settle *s, struct queue_tx *tx, const struct ending *e,
                    struct err *err)
 {
     const struct release *r = e->release;
-    struct queue_at at = {.topic = TOPIC_READY, .offset = e->at};
+    const struct queue_at at = place_at(e->at);
     char topic[QUEUE_NAME_MAX];
     topic_results(r->team, topic);
     int rc = queue_put(tx, topic, 0, span_str(r->job), buf_span(&s->head),

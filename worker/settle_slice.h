@@ -85,7 +85,7 @@ void settle_committed(struct settle *s, struct done_list *done);
 
 /* settle_job.c: the records of one job, on the slice that takes them. */
 struct ending {
-    uint64_t at; /* in `ready` */
+    uint64_t at; /* place in `ready` */
     const struct release *release;
     struct span line; /* the input */
     struct outcome *outcome;

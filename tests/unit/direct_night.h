@@ -202,7 +202,7 @@ static inline uint64_t times_in_journal(struct direct_night *d, uint32_t job)
 {
     struct err err;
     uint64_t want[2] = {d->at[job], 0};
-    assert_int_equal(journal_read(d->n->queue, count_at, want, &err), 0);
+    assert_int_equal(journal_read_owned(d->n->queue, count_at, want, &err), 0);
     return want[1];
 }
 

@@ -95,12 +95,12 @@ static void test_a_row_of_another_version_is_no_answer(void **state)
     struct stored_answer a;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         put_row(n, &key, span_str(rows[i]));
-        assert_int_equal(answer_get(n->cursor, &key, &any, &a, NULL), 0);
+        assert_int_equal(answer_get(n->cursor, 0, &key, &any, &a, NULL), 0);
     }
     put_row(n, &key,
             SPAN_LIT(
                 "{\"v\":1,\"stored_ms\":1,\"expires_ms\":9,\"usage\":null,\"body\":{}}"));
-    assert_int_equal(answer_get(n->cursor, &key, &any, &a, NULL), 1);
+    assert_int_equal(answer_get(n->cursor, 0, &key, &any, &a, NULL), 1);
 }
 
 static void test_an_answer_counts_until_its_time_is_over(void **state)
@@ -110,11 +110,11 @@ static void test_an_answer_counts_until_its_time_is_over(void **state)
     struct stored_answer a = sample(), got;
     store(n, &key, &a);
     struct answer_want want = {.now_ms = 4999, .fresh_ms = INT64_MIN};
-    assert_int_equal(answer_get(n->cursor, &key, &want, &got, NULL), 1);
+    assert_int_equal(answer_get(n->cursor, 0, &key, &want, &got, NULL), 1);
     assert_true(span_eq(got.body, a.body));
-    assert_int_equal(answer_get(n->cursor, &other, &want, &got, NULL), 0);
+    assert_int_equal(answer_get(n->cursor, 0, &other, &want, &got, NULL), 0);
     want.now_ms = 5000;
-    assert_int_equal(answer_get(n->cursor, &key, &want, &got, NULL), 0);
+    assert_int_equal(answer_get(n->cursor, 0, &key, &want, &got, NULL), 0);
 }
 
 static void test_a_fresh_run_sees_only_answers_stored_since_it_began(void **state)
@@ -124,9 +124,9 @@ static void test_a_fresh_run_sees_only_answers_stored_since_it_began(void **stat
     struct stored_answer a = sample(), got;
     store(n, &key, &a);
     struct answer_want want = {.now_ms = 2000, .fresh_ms = 1000};
-    assert_int_equal(answer_get(n->cursor, &key, &want, &got, NULL), 1);
+    assert_int_equal(answer_get(n->cursor, 0, &key, &want, &got, NULL), 1);
     want.fresh_ms = 1001;
-    assert_int_equal(answer_get(n->cursor, &key, &want, &got, NULL), 0);
+    assert_int_equal(answer_get(n->cursor, 0, &key, &want, &got, NULL), 0);
 }
 
 /* ---- which go first ---- */

@@ -148,29 +148,43 @@ static void test_fifty_thousand_calls_come_and_go(void **state)
     }
 }
 
-static void test_a_stream_is_one_path_and_one_model(void **state)
+static int stream_of(struct call_table *t, uint32_t partition, const char *path,
+                     const char *model, uint16_t *ret)
 {
-    struct call_table *t = *state;
-    uint16_t a, b, c, again;
-    assert_int_equal(call_stream(t, "/v1/chat/completions", "m", &a), 0);
-    assert_int_equal(call_stream(t, "/v1/chat/completions", "n", &b), 0);
-    assert_int_equal(call_stream(t, "/v1/responses", "m", &c), 0);
-    assert_int_equal(call_stream(t, "/v1/chat/completions", "m", &again), 0);
-    assert_int_equal(a, again);
-    assert_true(a != b && b != c && a != c);
+    struct release r = {.verdict = VERDICT_RUN};
+    (void)snprintf(r.path, sizeof(r.path), "%s", path);
+    (void)snprintf(r.model, sizeof(r.model), "%s", model);
+    return call_stream(t, place_of(partition, 7), &r, ret);
 }
 
-static void test_the_thousand_and_twenty_fifth_stream_is_refused(void **state)
+static void test_a_stream_is_one_partition_one_path_and_one_model(void **state)
+{
+    struct call_table *t = *state;
+    uint16_t a, b, c, d, again;
+    assert_int_equal(stream_of(t, 0, "/v1/chat/completions", "m", &a), 0);
+    assert_int_equal(stream_of(t, 0, "/v1/chat/completions", "n", &b), 0);
+    assert_int_equal(stream_of(t, 0, "/v1/responses", "m", &c), 0);
+    assert_int_equal(stream_of(t, 3, "/v1/chat/completions", "m", &d), 0);
+    assert_int_equal(stream_of(t, 0, "/v1/chat/completions", "m", &again), 0);
+    assert_int_equal(a, again);
+    assert_true(a != b && b != c && a != c && a != d);
+    assert_int_equal(call_stream_partition(t, a), 0);
+    assert_int_equal(call_stream_partition(t, d), 3);
+}
+
+static void test_the_thousand_and_twenty_fifth_stream_of_a_partition_is_refused(
+    void **state)
 {
     struct call_table *t = *state;
     uint16_t stream;
     char model[32];
     for (int i = 0; i < 1024; i++) {
         (void)snprintf(model, sizeof(model), "m%d", i);
-        assert_int_equal(call_stream(t, "/v1/x", model, &stream), 0);
+        assert_int_equal(stream_of(t, 1, "/v1/x", model, &stream), 0);
     }
-    assert_int_equal(call_stream(t, "/v1/x", "one more", &stream), -1);
-    assert_int_equal(call_stream(t, "/v1/x", "m1023", &stream), 0);
+    assert_int_equal(stream_of(t, 1, "/v1/x", "one more", &stream), -1);
+    assert_int_equal(stream_of(t, 1, "/v1/x", "m1023", &stream), 0);
+    assert_int_equal(stream_of(t, 2, "/v1/x", "one more", &stream), 0);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, given_a_table, table_goes)
@@ -185,8 +199,8 @@ int main(void)
         TEST(test_of_freed_joiners_the_first_call_is_found_and_none_is_lost),
         TEST(test_a_job_is_known_as_long_as_it_is_in_a_call),
         TEST(test_fifty_thousand_calls_come_and_go),
-        TEST(test_a_stream_is_one_path_and_one_model),
-        TEST(test_the_thousand_and_twenty_fifth_stream_is_refused),
+        TEST(test_a_stream_is_one_partition_one_path_and_one_model),
+        TEST(test_the_thousand_and_twenty_fifth_stream_of_a_partition_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -337,21 +337,21 @@ static void test_repeats_are_counted_for_each_jobs_partition(void **state)
 {
     (void)state;
     struct repeats *r = repeats_create();
-    assert_int_equal(repeats_see(r, SPAN_LIT("shop.tags/0/5/100")), 0);
-    assert_int_equal(repeats_see(r, SPAN_LIT("shop.tags/1/5/100")), 0);
-    assert_int_equal(repeats_see(r, SPAN_LIT("shop.other/0/5/100")), 0);
-    assert_int_equal(repeats_see(r, SPAN_LIT("shop.tags/0/5/100")), 1);
-    assert_int_equal(repeats_see(r, SPAN_LIT("shop.tags/0/4/99")), 1);
-    assert_int_equal(repeats_see(r, SPAN_LIT("shop.tags/0/9/101")), 0);
-    assert_int_equal(repeats_see(r, SPAN_LIT("shop.tags/0/8/101")), 1);
-    assert_int_equal(repeats_see(r, SPAN_LIT("nonsense")), -1);
-    assert_int_equal(repeats_see(r, SPAN_LIT("shop.tags/0/x/1")), -1);
+    assert_int_equal(repeats_see(r, 0, SPAN_LIT("shop.tags/0/5/100")), 0);
+    assert_int_equal(repeats_see(r, 0, SPAN_LIT("shop.tags/1/5/100")), 0);
+    assert_int_equal(repeats_see(r, 0, SPAN_LIT("shop.other/0/5/100")), 0);
+    assert_int_equal(repeats_see(r, 0, SPAN_LIT("shop.tags/0/5/100")), 1);
+    assert_int_equal(repeats_see(r, 0, SPAN_LIT("shop.tags/0/4/99")), 1);
+    assert_int_equal(repeats_see(r, 0, SPAN_LIT("shop.tags/0/9/101")), 0);
+    assert_int_equal(repeats_see(r, 0, SPAN_LIT("shop.tags/0/8/101")), 1);
+    assert_int_equal(repeats_see(r, 0, SPAN_LIT("nonsense")), -1);
+    assert_int_equal(repeats_see(r, 0, SPAN_LIT("shop.tags/0/x/1")), -1);
     char id[64];
     for (int i = 0; i < 1000; i++) {
         (void)snprintf(id, sizeof(id), "t%d.f/0/7/1", i);
-        assert_int_equal(repeats_see(r, span_str(id)), 0);
+        assert_int_equal(repeats_see(r, 0, span_str(id)), 0);
     }
-    assert_int_equal(repeats_see(r, SPAN_LIT("t0.f/0/7/1")), 1);
+    assert_int_equal(repeats_see(r, 0, SPAN_LIT("t0.f/0/7/1")), 1);
     repeats_destroy(r);
 }
 

@@ -79,7 +79,7 @@ static int on_entry(void *ctx, const struct journal_entry *e, struct err *err)
 static int read_all(struct night *n, struct found *f)
 {
     *f = (struct found){.n = 0};
-    return journal_read(n->queue, on_entry, f, &f->err);
+    return journal_read_owned(n->queue, on_entry, f, &f->err);
 }
 
 static void test_every_field_of_a_row_comes_back(void **state)

@@ -274,7 +274,7 @@ static void test_a_batch_nobody_takes_is_said_so_once(void **state)
     struct call *c = call_of(w, "o", "a", 2);
     c->tokens_bound = 0;
     assert_int_equal(plan_add(w->plan, c, &err), 0);
-    assert_int_equal(plan_flush(w->plan, &err), -ERR_FAIL);
+    assert_int_equal(plan_flush(w->plan, 0, &err), -ERR_FAIL);
     assert_string_equal(err.msg, "the lane is closed");
 }
 
@@ -297,11 +297,11 @@ static void test_a_flush_sends_everything(void **state)
     given_limits(w, 100, 100000, 0);
     add(w, "m", "a", 0);
     add(w, "n", "a", 1);
-    assert_int_equal(plan_flush(w->plan, NULL), 0);
+    assert_int_equal(plan_flush(w->plan, 0, NULL), 0);
     assert_int_equal(w->batches_n, 2);
     assert_int_equal(w->batches[0].after_ms, 0);
     assert_true(plan_empty(w->plan));
-    assert_int_equal(plan_flush(w->plan, NULL), 0);
+    assert_int_equal(plan_flush(w->plan, 0, NULL), 0);
     assert_int_equal(w->batches_n, 2);
 }
 

@@ -26,7 +26,7 @@ static int see(struct repeats *r, const char *queue, uint64_t offset)
     char id[200];
     (void)snprintf(id, sizeof(id), "%s/%llu/1795224000000", queue,
                    (unsigned long long)offset);
-    return repeats_see(r, span_str(id));
+    return repeats_see(r, 0, span_str(id));
 }
 
 static void test_only_what_is_above_the_last_one_of_its_queue_is_new(void **state)
@@ -102,7 +102,7 @@ static void test_what_is_no_job_id_has_no_place(void **state)
         struct span queue;
         uint64_t offset;
         if (repeats_place(span_str(ids[i]), &queue, &offset) != -1 ||
-            repeats_see(*state, span_str(ids[i])) != -1) {
+            repeats_see(*state, 0, span_str(ids[i])) != -1) {
             fail_msg("accepted: '%s'", ids[i]);
         }
     }
