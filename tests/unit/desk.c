@@ -136,6 +136,9 @@ static json_t *errors_of(const struct desk_batch *b)
 static const char *status_of(struct desk *d, struct desk_batch *b)
 {
     if (b->cancelled) {
+        if (b->end == DESK_IS_CANCELLED && !b->made) {
+            desk_make_results(d, b);
+        }
         return "cancelled";
     }
     if (loop_now_ms(d->loop) < b->created_ms + d->batch_ms) {

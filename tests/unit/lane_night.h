@@ -26,6 +26,7 @@ struct lane_night {
     struct account account;
     struct secret *key;
     struct batch_conf conf;
+    struct cancels *cancels; /* of the next lane that is started, or NULL */
     struct loop_timer *alarm;
     uint64_t at[CALLS_MAX]; /* of the jobs submitted, in order */
     uint32_t jobs;
@@ -97,6 +98,7 @@ static inline int start_lane(struct lane_night *ln, struct err *err)
         .http = &ln->desk.http,
         .calls = ln->n->calls,
         .settle = ln->n->settle,
+        .cancels = ln->cancels,
         .provider = &provider_openai,
         .account = &ln->account,
         .batch = &ln->conf,
