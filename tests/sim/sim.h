@@ -38,6 +38,8 @@ uint64_t sim_serial(struct sim *sim);
 
 int64_t sim_now_s(const struct sim *sim);
 
-enum { SIM_HOLD_LOOK_US = 10000 }; /* how often (real) what is held looks whether it still is */
+enum {
+    SIM_HOLD_LOOK_US = 10000
+}; /* how often (real) what is held looks whether it still is */
 
 #endif

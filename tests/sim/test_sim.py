@@ -287,7 +287,7 @@ class Files(Base):
 
 class Batches(Base):
     def test_the_life_of_a_batch(self):
-        sim = self.sim("--validate-seconds", "40", "--batch-seconds", "300",
+        sim = self.sim("--validate-seconds", "40", "--batch-seconds", "3000",
                        "--finalize-seconds", "40", speed=1000)
         made = sim.order(sim.upload(jsonl(line(i) for i in range(64))).json["id"],
                          metadata={"k": "v"}).json
@@ -300,12 +300,14 @@ class Batches(Base):
             if not seen or seen[-1] != batch["status"]:
                 seen.append(batch["status"])
             completed.append(batch["request_counts"]["completed"])
-        self.assertEqual(seen, ["validating", "in_progress", "finalizing", "completed"])
+        states = ["validating", "in_progress", "finalizing", "completed"]
+        self.assertEqual(seen, [s for s in states if s in seen], "some are short, the times tell")
+        self.assertIn("in_progress", seen)
         self.assertEqual(completed, sorted(completed))
         self.assertGreater(len(set(completed)), 3, "progress shows")
         self.assertEqual(batch["request_counts"], {"total": 64, "completed": 64, "failed": 0})
         times = [batch[k] for k in ("created_at", "in_progress_at", "finalizing_at", "completed_at")]
-        for wanted, took in zip((40, 300, 40), (b - a for a, b in zip(times, times[1:]))):
+        for wanted, took in zip((40, 3000, 40), (b - a for a, b in zip(times, times[1:]))):
             self.assertIn(took - wanted, (0, 1), "whole seconds")
         for name in ("failed_at", "expired_at", "cancelling_at", "cancelled_at", "error_file_id"):
             self.assertIsNone(batch[name])

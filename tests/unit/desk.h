@@ -50,8 +50,8 @@ struct desk_trouble {
 
 enum desk_end {
     DESK_COMPLETES,
-    DESK_EXPIRES, /* the second half of its lines is not executed */
-    DESK_IS_CANCELLED, /* the same; asked to cancel, it has done the first half */
+    DESK_EXPIRES,         /* the second half of its lines is not executed */
+    DESK_IS_CANCELLED,    /* the same; asked to cancel, it has done the first half */
     DESK_OVERFLOWS,       /* token_limit_exceeded */
     DESK_FAILS,           /* without naming lines */
     DESK_FAILS_LINES,     /* names the lines of questions that begin with "bad" */
