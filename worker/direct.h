@@ -63,6 +63,7 @@ struct direct_call {
     uint64_t at; /* its leader's place in `ready` */
     enum direct_state state;
     unsigned server, track;
+    bool twice;         /* its server has read its beginning on another track */
     unsigned refusals;  /* in a row */
     int64_t refused_ms; /* loop time of the first of them */
     int64_t due_ms;
@@ -118,6 +119,7 @@ struct lane_direct {
     struct loop_timer *timer;
     struct direct_server *servers;
     unsigned tracks_n; /* of each server; 1 to POOL_TRACKS */
+    uint32_t on_track; /* calls under way on one of them, at most */
     struct direct_slice *slices;
     struct direct_queue again; /* READY at any server, before all others */
     struct direct_queue due, lost;
@@ -150,8 +152,8 @@ void direct_queue_init(struct direct_queue *q);
 void direct_queue_add(struct direct_queue *q, struct direct_call *d);
 struct direct_call *direct_queue_pop(struct direct_queue *q);
 void direct_ready_add(struct direct_server *s, struct direct_call *d);
-/* Of the track with the fewest calls under way that has one; or NULL. */
-struct direct_call *direct_ready_pop(struct direct_server *s);
+/* Of the track with the fewest calls under way, less than `most`, that has one; or NULL. */
+struct direct_call *direct_ready_pop(struct direct_server *s, uint32_t most);
 /* Nothing more of it; may close its slice. */
 void direct_end(struct lane_direct *l, struct direct_call *d);
 

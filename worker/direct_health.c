@@ -42,7 +42,7 @@ static void take_out(struct lane_direct *l, unsigned server)
     struct direct_call *d;
     s->out = true;
     pool_set_up(l->pool, server, false);
-    while ((d = direct_ready_pop(s))) {
+    while ((d = direct_ready_pop(s, UINT32_MAX))) {
         direct_queue_add(&l->again, d);
     }
     direct_event(l, "'%s' is down, its calls go elsewhere", s->base_url);

@@ -173,6 +173,19 @@ void direct_lost(struct lane_direct *l, struct direct_call *d, const char *why)
     direct_queue_add(&l->lost, d);
 }
 
+static void learn(struct lane_direct *l, const struct direct_call *d,
+                  const struct answer *a)
+{
+    const struct usage *u = &a->usage;
+    struct pool_seen seen = {.twice = d->twice};
+    if (a->usage_known) {
+        seen.input = u->input;
+        seen.cached = u->cache_read;
+        seen.output = u->output;
+    }
+    pool_learn(l->pool, d->call, &seen);
+}
+
 void direct_heard(struct lane_direct *l, struct direct_call *d,
                   const struct http_resp *resp)
 {
@@ -184,6 +197,7 @@ void direct_heard(struct lane_direct *l, struct direct_call *d,
     hear(l, resp, kind, &err);
     switch (kind) {
     case REPLY_ANSWER:
+        learn(l, d, &a);
         d->state = DIRECT_SETTLING;
         settled(l, settle_answer(l->conf.settle, d->call, &a, &o));
         return;

@@ -204,6 +204,17 @@ static int64_t may_leave(struct lane_direct *l, struct direct_server *s, int64_t
     return pace_when(&s->pace, s->under_way, now_ms);
 }
 
+/* NULL: what is ready follows calls that are under way. */
+static struct direct_call *next_of(struct lane_direct *l, struct direct_server *s)
+{
+    struct direct_call *d = direct_queue_pop(&l->again);
+    if (d) {
+        d->twice = false; /* it may leave from any server */
+        return d;
+    }
+    return direct_ready_pop(s, l->on_track);
+}
+
 int64_t direct_send(struct lane_direct *l)
 {
     int64_t now_ms = loop_now_ms(l->conf.loop), next_ms = INT64_MAX;
@@ -211,8 +222,11 @@ int64_t direct_send(struct lane_direct *l)
         struct direct_server *s = &l->servers[i];
         int64_t when_ms;
         while ((when_ms = may_leave(l, s, now_ms)) == 0) {
-            struct direct_call *d = l->again.n ? direct_queue_pop(&l->again)
-                                               : direct_ready_pop(s);
+            struct direct_call *d = next_of(l, s);
+            if (!d) {
+                when_ms = INT64_MAX;
+                break;
+            }
             d->server = i;
             if (end_cancelled(l, d)) {
                 continue;

@@ -212,13 +212,18 @@ static uint32_t stock_on(const struct direct_track *t)
     return t->ready.n + t->writing;
 }
 
-/* The one with the fewest calls here and there. */
-static unsigned idlest_track(const struct lane_direct *l, const struct direct_server *s)
+/* The one with the fewest calls here and there, of those not in `dry`; or POOL_TRACKS. What a
+ * track has in stock no other can take, so none has more than its share. */
+static unsigned idlest_track(const struct lane_direct *l, const struct direct_server *s,
+                             uint32_t dry)
 {
-    unsigned least = 0;
-    for (unsigned i = 1; i < l->tracks_n; i++) {
-        const struct direct_track *a = &s->tracks[i], *b = &s->tracks[least];
-        if (stock_on(a) + a->under_way < stock_on(b) + b->under_way) {
+    unsigned least = POOL_TRACKS;
+    uint32_t share = (ahead_of(l, s) + l->tracks_n - 1) / l->tracks_n;
+    for (unsigned i = 0; i < l->tracks_n; i++) {
+        const struct direct_track *a = &s->tracks[i];
+        const struct direct_track *b = least < POOL_TRACKS ? &s->tracks[least] : NULL;
+        if (!(dry >> i & 1) && stock_on(a) < share &&
+            (!b || stock_on(a) + a->under_way < stock_on(b) + b->under_way)) {
             least = i;
         }
     }
@@ -236,11 +241,12 @@ static bool wants_more(const struct lane_direct *l, const struct direct_server *
 }
 
 /* Calls of cancelled runs end here, as far as settle has room. */
-static struct call *next_call(struct lane_direct *l, unsigned server, unsigned track)
+static struct call *next_call(struct lane_direct *l, unsigned server, unsigned track,
+                              bool *ret_twice)
 {
     struct call *c = NULL;
     while (settle_room(l->conf.settle) && !l->failed &&
-           (c = pool_next(l->pool, server, track)) && c->cancelled) {
+           (c = pool_next(l->pool, server, track, ret_twice)) && c->cancelled) {
         l->failed = settle_cancelled(l->conf.settle, c) < 0; /* settle has told why */
         c = NULL;
     }
@@ -268,23 +274,29 @@ static struct direct_slice *slice_for(struct lane_direct *l, struct pulled *p,
     return s;
 }
 
-/* One for each server that wants one; false when no call was left for any. */
-static bool pull_round(struct lane_direct *l, const bool *wants, struct pulled *p)
+/* One for each server that wants one; false when no call was left for any. `dry` are the tracks
+ * that have none. */
+static bool pull_round(struct lane_direct *l, const bool *wants, uint32_t *dry,
+                       struct pulled *p)
 {
     bool more = false;
     for (unsigned i = 0; i < l->conf.servers_n && p->n < DIRECT_SLICE_MAX; i++) {
         const struct direct_server *server = &l->servers[i];
-        unsigned track = idlest_track(l, server);
-        struct call *c = NULL;
-        if (wants[i] && stock_of(server) < ahead_of(l, server)) {
-            c = next_call(l, i, track);
+        unsigned track = idlest_track(l, server, dry[i]);
+        bool twice = false;
+        if (!wants[i] || track == POOL_TRACKS ||
+            stock_of(server) >= ahead_of(l, server)) {
+            continue;
         }
+        struct call *c = next_call(l, i, track, &twice);
         struct direct_slice *s = c ? slice_for(l, p, c) : NULL;
         if (s) {
             direct_slice_add(l, s, c, i, track);
+            s->calls[s->n - 1].twice = twice;
             p->n++;
-            more = true;
         }
+        dry[i] |= (uint32_t)!c << track;
+        more = !l->failed;
     }
     return more;
 }
@@ -307,6 +319,7 @@ static void write_pulled(struct lane_direct *l, struct pulled *p)
 void direct_journal(struct lane_direct *l)
 {
     bool wants[POOL_SERVERS_MAX] = {false}, any = false;
+    uint32_t dry[POOL_SERVERS_MAX] = {0};
     for (unsigned i = 0; i < l->conf.servers_n; i++) {
         const struct direct_server *s = &l->servers[i];
         wants[i] = direct_is_up(l, s) && wants_more(l, s);
@@ -315,7 +328,7 @@ void direct_journal(struct lane_direct *l)
     while (any && !l->stop[0] && !l->failed && l->again.n == 0 &&
            pool_waiting(l->pool) > 0 && settle_room(l->conf.settle)) {
         struct pulled pulled = {0};
-        while (pull_round(l, wants, &pulled)) {
+        while (pull_round(l, wants, dry, &pulled)) {
         }
         any = pulled.n == DIRECT_SLICE_MAX;
         write_pulled(l, &pulled);

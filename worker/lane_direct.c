@@ -2,6 +2,7 @@
 #include "worker/direct.h"
 
 #include "worker/journal.h"
+#include "worker/released.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,12 +41,13 @@ void direct_ready_add(struct direct_server *s, struct direct_call *d)
     s->ready++;
 }
 
-struct direct_call *direct_ready_pop(struct direct_server *s)
+struct direct_call *direct_ready_pop(struct direct_server *s, uint32_t most)
 {
     struct direct_track *least = NULL;
     for (unsigned i = 0; i < POOL_TRACKS; i++) {
         struct direct_track *t = &s->tracks[i];
-        if (t->ready.n > 0 && (!least || t->under_way < least->under_way)) {
+        if (t->ready.n > 0 && t->under_way < most &&
+            (!least || t->under_way < least->under_way)) {
             least = t;
         }
     }
@@ -70,6 +72,7 @@ static int make_servers(struct lane_direct *l)
         }
     }
     l->tracks_n = d->moves ? (unsigned)MIN_OF(d->concurrency, POOL_TRACKS) : 1;
+    l->on_track = ((uint32_t)d->concurrency + l->tracks_n - 1) / l->tracks_n;
     l->conf.servers = NULL; /* the list was the caller's; its texts stay */
     return l->servers ? 0 : -1;
 }
@@ -264,7 +267,14 @@ uint64_t direct_random(struct lane_direct *l)
 
 int lane_direct_add(struct lane_direct *l, struct call *c, struct err *err)
 {
-    int rc = pool_add(l->pool, c, err);
+    struct pool_ask ask = {0};
+    struct released job;
+    int rc = 0;
+    if (l->conf.direct->moves) { /* elsewhere their order is all the same */
+        rc = released_read(l->cursor, c->jobs->at, &job, err);
+        ask = rc < 0 ? ask : pool_ask_of(job.body);
+    }
+    rc = rc < 0 ? rc : pool_add(l->pool, c, &ask, err);
     direct_kick(l);
     return rc;
 }

@@ -1,17 +1,27 @@
 #include "worker/pool_group.h"
 
-#include "worker/plan.h"
 #include "worker/pool.h"
 #include <stdlib.h>
 
-#define ANSWER_WEIGHT 512 /* bytes: what every call takes, however short */
-#define PART_CALLS    4
-#define ROOT_SLOTS    1024
+#define PART_CALLS 4
+#define ROOT_SLOTS 1024
 
-uint64_t call_weight(const struct call *c)
+struct load load_of(const struct call *c)
 {
     uint32_t shared = MIN_OF(c->prompt_bytes, c->body_bytes);
-    return ANSWER_WEIGHT + c->body_bytes - shared;
+    return (struct load){.bytes = c->body_bytes - shared, .calls = 1};
+}
+
+void load_add(struct load *l, struct load more)
+{
+    l->bytes += more.bytes;
+    l->calls += more.calls;
+}
+
+void load_sub(struct load *l, struct load less)
+{
+    l->bytes -= less.bytes;
+    l->calls -= less.calls;
 }
 
 /* ---- parts ---- */
@@ -46,7 +56,7 @@ static int reserve(struct part *g, uint32_t n)
         return 0;
     }
     uint32_t cap = MAX_OF(MAX_OF(n, 2 * g->cap), PART_CALLS);
-    struct call **calls = reallocarray(g->calls, cap, sizeof(struct call *));
+    struct waiting *calls = reallocarray(g->calls, cap, sizeof(*calls));
     if (!calls) {
         return -1;
     }
@@ -59,27 +69,60 @@ static int reserve(struct part *g, uint32_t n)
 static void close_up(struct part *g)
 {
     if (g->head > 0 && g->n == g->cap) {
-        memmove(g->calls, g->calls + g->head, part_waiting(g) * sizeof(struct call *));
+        memmove(g->calls, g->calls + g->head, g->load.calls * sizeof(*g->calls));
         g->n -= g->head;
         g->order -= g->head;
         g->head = 0;
     }
 }
 
-int part_push(struct part *g, struct call *c)
+int part_push(struct part *g, const struct waiting *w)
 {
     close_up(g);
     if (reserve(g, g->n + 1) < 0) {
         return -1;
     }
-    g->calls[g->n++] = c;
-    g->weight += call_weight(c);
+    g->calls[g->n++] = *w;
+    load_add(&g->load, load_of(w->call));
     return 0;
+}
+
+/* How many links two calls share, from the first on: of their chains, then of their asks. */
+static unsigned common(const struct waiting *a, const struct waiting *b)
+{
+    const struct call *x = a->call, *y = b->call;
+    unsigned i = 0, j = 0, n = MIN_OF(x->chain_len, y->chain_len);
+    while (i < n && x->chain[i] == y->chain[i]) {
+        i++;
+    }
+    if (i == n && x->chain_len == y->chain_len) {
+        while (j < POOL_ASK_LINKS && a->ask.links[j] == b->ask.links[j]) {
+            j++;
+        }
+    }
+    return i + j;
+}
+
+static int compare(const void *a, const void *b)
+{
+    const struct waiting *v = a, *w = b;
+    const struct call *x = v->call, *y = w->call;
+    unsigned n = MIN_OF(x->chain_len, y->chain_len), i = common(v, w);
+    if (i < n) {
+        return x->chain[i] < y->chain[i] ? -1 : 1;
+    }
+    if (x->chain_len != y->chain_len) {
+        return x->chain_len < y->chain_len ? -1 : 1;
+    }
+    if (i - n < POOL_ASK_LINKS) {
+        return v->ask.links[i - n] < w->ask.links[i - n] ? -1 : 1;
+    }
+    return x->jobs->at < y->jobs->at ? -1 : x->jobs->at > y->jobs->at;
 }
 
 static void sort(struct part *g)
 {
-    plan_sort(g->calls + g->head, part_waiting(g));
+    qsort(g->calls + g->head, g->load.calls, sizeof(*g->calls), compare);
     g->order = g->n;
 }
 
@@ -91,57 +134,47 @@ struct call *part_pop(struct part *g)
     if (g->head == g->order) {
         sort(g);
     }
-    struct call *c = g->calls[g->head++];
-    g->weight -= call_weight(c);
+    struct call *c = g->calls[g->head++].call;
+    load_sub(&g->load, load_of(c));
     return c;
 }
 
-uint32_t part_waiting(const struct part *g)
+uint64_t part_beginning(const struct part *g)
 {
-    return g->n - g->head;
+    return g->head < g->n ? g->calls[g->head].call->prompt_bytes : 0;
 }
 
-/* How many links two chains share. */
-static unsigned common(const struct call *a, const struct call *b)
+/* Within a quarter of the piece around its end, the place where least is shared; of several the
+ * one nearest to that end. */
+static uint32_t cut_at(const struct part *g, uint32_t piece)
 {
-    unsigned i = 0, n = MIN_OF(a->chain_len, b->chain_len);
-    while (i < n && a->chain[i] == b->chain[i]) {
-        i++;
-    }
-    return i;
-}
-
-/* Of the quarter around the middle, the place where least is shared; of several the one
- * nearest to the middle. */
-static uint32_t cut_at(const struct part *g)
-{
-    uint32_t n = part_waiting(g), middle = g->head + n / 2, reach = n / 8;
-    uint32_t best = middle;
+    uint32_t end = g->n - piece, reach = piece / 4, best = end;
     for (uint32_t off = 0; off <= 2 * reach; off++) {
-        uint32_t i = off % 2 ? middle - (off + 1) / 2 : middle + off / 2;
-        if (common(g->calls[i - 1], g->calls[i]) <
-            common(g->calls[best - 1], g->calls[best])) {
+        uint32_t i = off % 2 ? end - (off + 1) / 2 : end + off / 2;
+        if (common(&g->calls[i - 1], &g->calls[i]) <
+            common(&g->calls[best - 1], &g->calls[best])) {
             best = i;
         }
     }
     return best;
 }
 
-struct part *part_cut(struct part *g)
+struct part *part_cut(struct part *g, uint32_t n)
 {
     struct part *far = part_new(g->root);
     sort(g);
-    uint32_t at = cut_at(g), n = g->n - at;
+    uint32_t at = cut_at(g, MAX_OF(MIN_OF(n, g->load.calls / 2), 1u));
+    n = g->n - at;
     if (!far || reserve(far, n) < 0) {
         return part_free(far);
     }
-    memcpy(far->calls, g->calls + at, n * sizeof(struct call *));
+    memcpy(far->calls, g->calls + at, n * sizeof(*far->calls));
     far->n = far->order = n;
     for (uint32_t i = 0; i < n; i++) {
-        far->weight += call_weight(far->calls[i]);
+        load_add(&far->load, load_of(far->calls[i].call));
     }
     g->n = g->order = at;
-    g->weight -= far->weight;
+    load_sub(&g->load, far->load);
     return far;
 }
 
