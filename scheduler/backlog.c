@@ -51,29 +51,6 @@ struct waiting *backlog_get(struct backlog *b, const char *topic, uint32_t parti
     return w;
 }
 
-struct searching {
-    const char *team, *feature;
-    const struct waiting *found;
-};
-
-static void match(const void *node, VISIT visit, void *ctx)
-{
-    struct searching *s = ctx;
-    const struct waiting *w = *(struct waiting *const *)node;
-    if ((visit == postorder || visit == leaf) && strcmp(w->team, s->team) == 0 &&
-        strcmp(w->feature, s->feature) == 0) {
-        s->found = w;
-    }
-}
-
-const struct waiting *backlog_find(const struct backlog *b, const char *team,
-                                   const char *feature)
-{
-    struct searching s = {.team = team, .feature = feature};
-    twalk_r(b->tree, match, &s);
-    return s.found;
-}
-
 struct walking {
     void (*fn)(void *ctx, struct waiting *w);
     void *ctx;
@@ -93,6 +70,89 @@ void backlog_each(const struct backlog *b, void (*fn)(void *ctx, struct waiting 
     struct walking w = {.fn = fn, .ctx = ctx};
     twalk_r(b->tree, visit_one, &w);
 }
+
+/* ---- the partitions of one queue ---- */
+
+static bool same_queue(const struct waiting *a, const char *team, const char *feature)
+{
+    return strcmp(a->feature, feature) == 0 && strcmp(a->team, team) == 0;
+}
+
+struct searching {
+    const char *team, *feature;
+    const struct waiting *found;
+    int rank;
+};
+
+static void match(void *ctx, struct waiting *w)
+{
+    struct searching *s = ctx;
+    int rank = 1 + w->waits + (w->waits && w->gate.closed);
+    if (rank > s->rank && same_queue(w, s->team, s->feature)) {
+        s->found = w;
+        s->rank = rank;
+    }
+}
+
+const struct waiting *backlog_find(const struct backlog *b, const char *team,
+                                   const char *feature)
+{
+    struct searching s = {.team = team, .feature = feature};
+    backlog_each(b, match, &s);
+    return s.found;
+}
+
+struct asking {
+    const struct waiting *w;
+    const struct gate *gate;
+    bool found;
+};
+
+static void meets_gate(void *ctx, struct waiting *w)
+{
+    struct asking *a = ctx;
+    a->found |= w->gate.kind == a->gate->kind && w->gate.closed == a->gate->closed &&
+                same_queue(w, a->w->team, a->w->feature);
+}
+
+bool backlog_told(const struct backlog *b, const struct waiting *w, const struct gate *g)
+{
+    struct asking a = {.w = w, .gate = g};
+    backlog_each(b, meets_gate, &a);
+    return a.found;
+}
+
+static void stands_closed(void *ctx, struct waiting *w)
+{
+    struct asking *a = ctx;
+    a->found |= w->waits && w->gate.closed && same_queue(w, a->w->team, a->w->feature);
+}
+
+static void forget_gate(void *ctx, struct waiting *w)
+{
+    const struct waiting *of = ctx;
+    if (!w->waits && same_queue(w, of->team, of->feature)) {
+        w->gate = (struct gate){.kind = GATE_OPEN};
+    }
+}
+
+bool backlog_opens(struct backlog *b, struct waiting *w)
+{
+    struct asking a = {.w = w};
+    bool closed = w->gate.closed;
+    if (w->gate.kind == GATE_OPEN) {
+        return false;
+    }
+    w->gate = (struct gate){.kind = GATE_OPEN};
+    backlog_each(b, stands_closed, &a);
+    if (!closed || a.found) {
+        return false;
+    }
+    backlog_each(b, forget_gate, w);
+    return true;
+}
+
+/* ---- waking ---- */
 
 static bool budget_wakes(const struct waiting *w, const struct backlog_news *news)
 {

@@ -249,11 +249,12 @@ static int release(struct scheduler *s, const struct job *job, struct queue_tx *
     struct release r;
     char key[8];
     fill_release(s, job, &r);
+    uint32_t partition = release_partition(&r, s->partitions);
     buf_init(&block, RELEASE_BYTES_MAX);
     int rc = release_encode(&r, &block, err);
     if (rc >= 0) {
-        rc = queue_forward(tx, TOPIC_READY, 0, root_key(&r, key), buf_span(&block),
-                           &job->ask->at, err);
+        rc = queue_forward(tx, TOPIC_READY, partition, root_key(&r, key),
+                           buf_span(&block), &job->ask->at, err);
     }
     if (rc >= 0 && r.verdict == VERDICT_RUN) {
         rc = reserve(s, job, tx, err);
@@ -263,7 +264,7 @@ static int release(struct scheduler *s, const struct job *job, struct queue_tx *
     }
     if (rc >= 0) {
         run_mark(job->run, job->ask->head.line);
-        s->unflushed++;
+        s->unflushed[partition] = true;
     }
     return rc;
 }
@@ -280,8 +281,7 @@ static void hold(struct scheduler *s, const struct job *job)
 {
     struct waiting *w = job->queue;
     const struct decision *d = &job->decision;
-    bool news = d->gate.kind != GATE_FLOW &&
-                (w->gate.kind != d->gate.kind || w->gate.closed != d->gate.closed);
+    bool news = d->gate.kind != GATE_FLOW && !backlog_told(s->backlog, w, &d->gate);
     w->waits = true;
     w->gate = d->gate;
     w->line = d->line;
@@ -312,10 +312,9 @@ static int decide_one(struct scheduler *s, const struct ask *ask, struct queue_t
         hold(s, &job);
         return 0;
     }
-    if (job.queue->gate.closed) {
+    if (backlog_opens(s->backlog, job.queue)) {
         tell(s, job.queue, "the gate is open again");
     }
-    job.queue->gate = (struct gate){.kind = GATE_OPEN};
     return release(s, &job, tx, err);
 }
 
@@ -375,31 +374,27 @@ static void look_filling(void *ctx, struct waiting *w)
     }
 }
 
-static int put_flush(struct scheduler *s, struct err *err)
+/* One on each partition that got work since its last. */
+static int put_flushes(struct scheduler *s, struct queue_tx *tx, struct err *err)
 {
     _cleanup_(buf_fini) struct buf block;
     struct release flush = {.verdict = VERDICT_FLUSH};
-    struct queue_tx *tx;
     buf_init(&block, RELEASE_BYTES_MAX);
     int rc = release_encode(&flush, &block, err);
-    if (rc >= 0 && queue_begin(s->conf.queue, &tx) < 0) {
-        rc = err_set(err, ERR_FAIL, "could not begin a commit: out of memory");
+    for (uint32_t p = 0; p < s->partitions && rc >= 0; p++) {
+        if (s->unflushed[p]) {
+            s->unflushed[p] = false;
+            rc = queue_put(tx, TOPIC_READY, p, SPAN_NONE, buf_span(&block), SPAN_NONE,
+                           err);
+        }
     }
-    if (rc < 0) {
-        return rc;
-    }
-    rc = queue_put(tx, TOPIC_READY, 0, SPAN_NONE, buf_span(&block), SPAN_NONE, err);
-    if (rc < 0) {
-        queue_tx_drop(tx);
-        return rc;
-    }
-    scheduler_commit(s, tx);
-    return 1;
+    return rc;
 }
 
 int release_flush(struct scheduler *s, struct err *err)
 {
-    if (s->unflushed == 0) {
+    struct queue_tx *tx;
+    if (!scheduler_unflushed(s)) {
         return 0;
     }
     int rc = runs_refresh(s->runs, s->rows, err);
@@ -408,6 +403,14 @@ int release_flush(struct scheduler *s, struct err *err)
     if (rc < 0 || s->filling) {
         return rc; /* more lines are coming; batch.linger covers a producer that stalls */
     }
-    s->unflushed = 0;
-    return put_flush(s, err);
+    if (queue_begin(s->conf.queue, &tx) < 0) {
+        return err_set(err, ERR_FAIL, "could not begin a commit: out of memory");
+    }
+    rc = put_flushes(s, tx, err);
+    if (rc < 0) {
+        queue_tx_drop(tx);
+        return rc;
+    }
+    scheduler_commit(s, tx);
+    return 1;
 }

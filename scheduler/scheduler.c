@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define LOOK_MS 100 /* between two looks for cancelled runs */
 
@@ -132,6 +133,17 @@ static void on_open_row(void *ctx, const struct open_row *row)
     l->failed |= flow_add(l->s->flow, row->model, row->tokens) < 0;
 }
 
+static int count_partitions(struct scheduler *s, struct err *err)
+{
+    int rc = queue_partitions(s->conf.queue, TOPIC_READY, &s->partitions, err);
+    if (rc >= 0 && s->partitions > READY_PARTITIONS_MAX) {
+        rc = err_set(err, ERR_FAIL, "could not release jobs: '%s' has %u partitions",
+                     TOPIC_READY, s->partitions);
+        err_hint(err, "it may have %d at most", READY_PARTITIONS_MAX);
+    }
+    return rc;
+}
+
 int scheduler_start(struct scheduler *s, struct err *err)
 {
     struct loading loading = {.s = s};
@@ -143,6 +155,9 @@ int scheduler_start(struct scheduler *s, struct err *err)
         rc = settlement_load(s, err);
     }
     if (rc >= 0) {
+        rc = count_partitions(s, err);
+    }
+    if (rc >= 0) {
         rc = queue_feed_open(s->conf.queue, PREFIX_JOBS, &s->feed, err);
     }
     if (rc >= 0) {
@@ -152,7 +167,10 @@ int scheduler_start(struct scheduler *s, struct err *err)
         return rc;
     }
     /* What was released before this start may still wait in an open batch: flush it too. */
-    s->unflushed = flow_calls(s->flow) > 0;
+    bool left = flow_calls(s->flow) > 0;
+    for (uint32_t p = 0; p < s->partitions; p++) {
+        s->unflushed[p] = left;
+    }
     int64_t wall = loop_wall_ms(s->conf.loop);
     loop_timer_start(s->midnight, clock_next_day(wall) - wall + 1);
     scheduler_soon(s);
@@ -164,6 +182,11 @@ void scheduler_soon(struct scheduler *s)
     if (!s->stopped) {
         loop_timer_start(s->soon, 0);
     }
+}
+
+bool scheduler_unflushed(const struct scheduler *s)
+{
+    return memchr(s->unflushed, true, s->partitions) != NULL;
 }
 
 void scheduler_stop(struct scheduler *s, const struct err *err)
@@ -300,7 +323,7 @@ static void step(struct scheduler *s)
         rc = read_ahead(s, &err);
     }
     again |= s->dry && !was_dry &&
-             s->unflushed; /* nobody else may wake it for the flush */
+             scheduler_unflushed(s); /* nobody else may wake it for the flush */
     if (rc < 0) {
         scheduler_stop(s, &err);
     } else if (again) {
@@ -319,7 +342,7 @@ void scheduler_gate(const struct scheduler *s, const char *team, const char *fea
 
 bool scheduler_idle(const struct scheduler *s)
 {
-    return s->dry && !s->committing && s->unflushed == 0 &&
+    return s->dry && !s->committing && !scheduler_unflushed(s) &&
            s->reading->state == SLICE_EMPTY && s->deciding->next == s->deciding->n;
 }
 

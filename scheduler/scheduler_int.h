@@ -33,9 +33,11 @@ struct scheduler {
     struct loop_timer *midnight, *soon, *look;
     struct slice *reading, *deciding;
     uint64_t spend_next; /* offset of the first spend record not applied */
-    uint64_t unflushed;  /* released since the last flush */
-    bool dry;            /* the feed had nothing when it was last asked */
-    bool filling;        /* scratch of release_flush */
+    uint32_t partitions; /* of `ready` */
+    bool unflushed
+        [READY_PARTITIONS_MAX]; /* something was released there since its last flush */
+    bool dry;                   /* the feed had nothing when it was last asked */
+    bool filling;               /* scratch of release_flush */
     bool committing, stopped, new_day;
     bool looking, look_due; /* for cancelled runs: the timer runs; its time has come */
     bool destroyed;         /* the last callback that is still owed frees it */
@@ -45,6 +47,8 @@ void scheduler_free_if_done(struct scheduler *s);
 void scheduler_soon(struct scheduler *s); /* another step in this or the next turn */
 void scheduler_stop(struct scheduler *s, const struct err *err);
 void scheduler_commit(struct scheduler *s, struct queue_tx *tx);
+/* Something was released that no flush came behind. */
+bool scheduler_unflushed(const struct scheduler *s);
 
 /* Each returns 1 when it started something, 0 when there was nothing to do, negative on error. */
 int release_fill(struct scheduler *s, struct err *err);   /* feed -> a slice being read */

@@ -12,9 +12,10 @@ typedef int (*step_fn)(struct tidy *t, struct queue_tx *tx, struct err *err);
 static const struct phase {
     step_fn step;
     bool quiet; /* only while settle has nothing under way that it would meet */
+    bool alone; /* only where no other worker is */
 } phases[] = {
-    {tidy_ready, false}, {tidy_results, false}, {tidy_dead, false},
-    {tidy_marks, true},  {tidy_runs, true},     {tidy_answers, true},
+    {tidy_ready, false, false}, {tidy_results, false, true}, {tidy_dead, false, true},
+    {tidy_marks, true, true},   {tidy_runs, true, true},     {tidy_answers, true, false},
 };
 
 static void first_done(struct tidy *t)
@@ -33,6 +34,13 @@ static void fail(struct tidy *t, const struct err *err)
     }
 }
 
+static void begin_phase(struct tidy *t)
+{
+    t->name[0] = '\0';
+    t->part = 0;
+    t->walking = false;
+}
+
 static void begin_pass(struct tidy *t)
 {
     t->running = true;
@@ -40,15 +48,15 @@ static void begin_pass(struct tidy *t)
     t->wall_ms = loop_wall_ms(t->conf.loop);
     t->evict_before_ms = INT64_MIN;
     t->walks = 0;
-    t->name[0] = '\0';
-    t->walking = false;
+    begin_phase(t);
 }
 
 static void next_phase(struct tidy *t)
 {
-    t->phase++;
-    t->name[0] = '\0';
-    t->walking = false;
+    do {
+        t->phase++;
+    } while (t->phase < ARRAY_LEN(phases) && phases[t->phase].alone && !t->alone);
+    begin_phase(t);
 }
 
 /* Its last commit has come. */
@@ -142,6 +150,15 @@ static void on_timer(void *ctx)
 
 /* ---- life ---- */
 
+static int find_partitions(struct tidy *t, struct err *err)
+{
+    uint32_t partitions = 0;
+    int rc = queue_partitions(t->conf.queue, TOPIC_READY, &partitions, err);
+    t->alone = partitions == 1;
+    t->owned_n = queue_owned(t->conf.queue, TOPIC_READY, t->owned, READY_PARTITIONS_MAX);
+    return rc;
+}
+
 int tidy_create(struct tidy **ret, const struct tidy_conf *conf, struct err *err)
 {
     struct tidy *t = calloc(1, sizeof(*t));
@@ -150,7 +167,10 @@ int tidy_create(struct tidy **ret, const struct tidy_conf *conf, struct err *err
         return err_set(err, ERR_FAIL, "could not create the housekeeping: out of memory");
     }
     t->conf = *conf;
-    int rc = queue_cursor_open(conf->queue, &t->walk, err);
+    int rc = find_partitions(t, err);
+    if (rc >= 0) {
+        rc = queue_cursor_open(conf->queue, &t->walk, err);
+    }
     if (rc >= 0) {
         rc = queue_cursor_open(conf->queue, &t->look, err);
     }

@@ -9,6 +9,9 @@
  *   marks, runs.*    the same, when no line or call of the run waits or is under way
  *   answers          past their time; then the oldest, down to `cache.max_bytes`
  *
+ * `ready` and `answers` are tidied in the partitions owned here. All else only where `ready` has one
+ * partition, so that this worker is the only one: what others share is left to them.
+ *
  * A step reads or drops a bounded number of records, one commit is in flight at a time, and the
  * loop turns between two steps. What a pass drops is decided by the time the pass began, so it
  * never meets what was written after. `spend` is kept.

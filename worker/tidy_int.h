@@ -8,6 +8,7 @@
 #define OFFPEAK_WORKER_TIDY_INT_H
 
 #include "core/queue.h"
+#include "core/record.h"
 #include "worker/evict.h"
 #include "worker/tidy.h"
 #include <stdbool.h>
@@ -18,6 +19,7 @@
 /* How far a jobs topic can be dropped with the records of `ready` that refer to it. */
 struct queue_end {
     char topic[QUEUE_NAME_MAX];
+    uint32_t partition;
     uint64_t before;
 };
 
@@ -42,7 +44,12 @@ struct tidy {
     int64_t first_until_ms; /* loop time; 0: nobody waits */
     bool failed, running;
 
+    uint32_t owned[READY_PARTITIONS_MAX]; /* partitions of `ready` and `answers` */
+    size_t owned_n;
+    bool alone; /* nobody else may own one: there is one partition */
+
     char name[QUEUE_NAME_MAX]; /* topic or table that a phase has come to */
+    size_t part;               /* ... and of those owned, which */
     bool walking;              /* `walk` stands in it */
 
     struct ends ends;
@@ -61,6 +68,5 @@ int tidy_answers(struct tidy *t, struct queue_tx *tx, struct err *err);
 
 /* 1 when the oldest unacknowledged record of the topic was there at `since_ms` already. */
 int tidy_waits(struct tidy *t, const char *topic, int64_t since_ms, struct err *err);
-int tidy_low(struct tidy *t, const char *topic, uint64_t *ret, struct err *err);
 
 #endif

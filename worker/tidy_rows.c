@@ -22,7 +22,8 @@ static int walk_some(struct tidy *t, row_fn judge, struct queue_tx *tx, struct e
         bytes += row.value.n;
         rc = judge(t, &row, err);
         if (rc > 0) {
-            rc = queue_table_put(tx, row.at.topic, 0, row.key, SPAN_NONE, err);
+            rc = queue_table_put(tx, row.at.topic, row.at.partition, row.key, SPAN_NONE,
+                                 err);
         }
         if (rc < 0) {
             return rc;
@@ -160,9 +161,18 @@ static void begin_walk(struct tidy *t)
         to = t->evict.newest_ms;
     }
     evict_begin(&t->evict, from, to);
-    queue_read_table(t->walk, TABLE_ANSWERS, 0, SPAN_NONE);
-    t->walking = true;
+    t->part = 0;
     t->walks++;
+}
+
+/* The next of the partitions owned: false when all were walked. */
+static bool walk_next(struct tidy *t)
+{
+    t->walking = t->part < t->owned_n;
+    if (t->walking) {
+        queue_read_table(t->walk, TABLE_ANSWERS, t->owned[t->part++], SPAN_NONE);
+    }
+    return t->walking;
 }
 
 /* Walks again, now deleting, while there is more than the bound. */
@@ -170,12 +180,17 @@ int tidy_answers(struct tidy *t, struct queue_tx *tx, struct err *err)
 {
     if (!t->walking) {
         begin_walk(t);
+        if (!walk_next(t)) {
+            return 0;
+        }
     }
     int rc = walk_some(t, judge_answer, tx, err);
     if (rc != 0) {
         return rc;
     }
-    t->walking = false;
+    if (walk_next(t)) {
+        return 1;
+    }
     t->evict_before_ms = INT64_MIN;
     if (t->conf.cache_max_bytes > 0 && t->walks < WALKS_MAX) {
         t->evict_before_ms = evict_before(&t->evict, (uint64_t)t->conf.cache_max_bytes);

@@ -1,7 +1,6 @@
 #include "worker/tidy_int.h"
 
 #include "core/record.h"
-#include "worker/repeats.h"
 #include <stdio.h>
 
 /* The first offset whose record is not older than `cutoff_ms`: times never fall within a topic. */
@@ -26,9 +25,10 @@ static int first_kept(struct tidy *t, const char *topic, int64_t cutoff_ms, uint
     return rc < 0 ? rc : 0;
 }
 
-int tidy_low(struct tidy *t, const char *topic, uint64_t *ret, struct err *err)
+static int low_of(struct tidy *t, const char *topic, uint32_t partition, uint64_t *ret,
+                  struct err *err)
 {
-    if (queue_low(t->conf.feed, topic, 0, ret) < 0) {
+    if (queue_low(t->conf.feed, topic, partition, ret) < 0) {
         return err_set(err, ERR_FAIL, "could not read the low water of '%s'", topic);
     }
     return 0;
@@ -40,7 +40,7 @@ int tidy_waits(struct tidy *t, const char *topic, int64_t since_ms, struct err *
     struct queue_msg msg;
     uint64_t first = 0, end = 0;
     int rc = queue_bounds(t->look, topic, 0, &first, &end, err);
-    if (rc <= 0 || (rc = tidy_low(t, topic, &at.offset, err)) < 0) {
+    if (rc <= 0 || (rc = low_of(t, topic, 0, &at.offset, err)) < 0) {
         return rc;
     }
     if (at.offset >= end) {
@@ -55,23 +55,22 @@ int tidy_waits(struct tidy *t, const char *topic, int64_t since_ms, struct err *
 
 static void note_job(struct ends *ends, const char *job)
 {
-    char team[TEAM_MAX + 1], feature[FEATURE_MAX + 1], topic[QUEUE_NAME_MAX];
-    struct span queue;
-    uint64_t offset;
+    struct queue_at at;
     size_t i = 0;
-    if (job_id_parse(span_str(job), team, feature) < 0 ||
-        repeats_place(span_str(job), &queue, &offset) < 0) {
+    if (job_id_place(span_str(job), &at) < 0) {
         return;
     }
-    topic_jobs(team, feature, topic);
-    while (i < ends->n && strcmp(ends->v[i].topic, topic) != 0) {
+    while (i < ends->n && (ends->v[i].partition != at.partition ||
+                           strcmp(ends->v[i].topic, at.topic) != 0)) {
         i++;
     }
+    struct queue_end *end = &ends->v[i];
     if (i == ends->n) {
-        memcpy(ends->v[ends->n++].topic, topic, sizeof(topic));
-        ends->v[i].before = 0;
+        *end = (struct queue_end){.partition = at.partition};
+        memcpy(end->topic, at.topic, sizeof(end->topic));
+        ends->n++;
     }
-    ends->v[i].before = MAX_OF(ends->v[i].before, offset + 1);
+    end->before = MAX_OF(end->before, at.offset + 1);
 }
 
 /* The next records of `ready` that are settled and older than `retain`: 1 there are more. */
@@ -96,24 +95,37 @@ static int look_ready(struct tidy *t, uint64_t low, struct ends *ends, struct er
 }
 
 /* In one commit with the jobs, so that no record ever refers to one that is gone. Of a jobs
- * topic everything below goes too: it was released before, or was a repeat. */
-int tidy_ready(struct tidy *t, struct queue_tx *tx, struct err *err)
+ * topic everything below goes too: it was released before, or was a repeat. With other partitions of
+ * `ready` that is not known here. */
+static int trim_ready(struct tidy *t, uint32_t partition, struct queue_tx *tx,
+                      struct err *err)
 {
     uint64_t first = 0, end = 0, low = 0;
     struct ends *ends = &t->ends;
-    int rc = queue_bounds(t->look, TOPIC_READY, 0, &first, &end, err);
-    if (rc <= 0 || (rc = tidy_low(t, TOPIC_READY, &low, err)) < 0) {
+    int rc = queue_bounds(t->look, TOPIC_READY, partition, &first, &end, err);
+    if (rc <= 0 || (rc = low_of(t, TOPIC_READY, partition, &low, err)) < 0) {
         return rc;
     }
     ends->n = 0;
     ends->ready = first;
-    queue_read_topic(t->walk, TOPIC_READY, 0, first);
+    queue_read_topic(t->walk, TOPIC_READY, partition, first);
     int more = look_ready(t, low, ends, err);
-    rc = more < 0 ? more : queue_trim(tx, TOPIC_READY, 0, ends->ready, err);
-    for (size_t i = 0; i < ends->n && rc >= 0; i++) {
-        rc = queue_trim(tx, ends->v[i].topic, 0, ends->v[i].before, err);
+    rc = more < 0 ? more : queue_trim(tx, TOPIC_READY, partition, ends->ready, err);
+    for (size_t i = 0; t->alone && i < ends->n && rc >= 0; i++) {
+        const struct queue_end *e = &ends->v[i];
+        rc = queue_trim(tx, e->topic, e->partition, e->before, err);
     }
     return rc < 0 ? rc : more;
+}
+
+int tidy_ready(struct tidy *t, struct queue_tx *tx, struct err *err)
+{
+    if (t->part == t->owned_n) {
+        return 0;
+    }
+    int rc = trim_ready(t, t->owned[t->part], tx, err);
+    t->part += rc == 0;
+    return rc == 0 ? t->part < t->owned_n : rc;
 }
 
 /* ---- results and dead letters ---- */
