@@ -131,26 +131,60 @@ int kafka_admin_partitions(struct kafka_admin *a, const char *topic, struct err 
     return absent ? 0 : rc;
 }
 
+/* By rd_kafka_offsets_for_times, whose times may be the two logical ones of the protocol:
+ * rd_kafka_query_watermark_offsets has no end while a broker stands still (2.0.2). */
+static struct kafka_fault ask_offset(struct kafka_link *l, const struct kafka_place *of,
+                                     int64_t logical, int timeout_ms, int64_t *ret)
+{
+    _cleanup_(kafka_list_destroyp)
+        rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_t *one =
+        rd_kafka_topic_partition_list_add(list, of->topic, of->partition);
+    one->offset = logical;
+    struct kafka_fault f = {.code = rd_kafka_offsets_for_times(l->rk, list, timeout_ms)};
+    f.code = f.code ? f.code : one->err;
+    if (!f.code && one->offset < 0) {
+        f.code = RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE;
+    }
+    *ret = one->offset;
+    return f;
+}
+
+static int find_offset(struct kafka_link *l, const struct kafka_place *of,
+                       int64_t logical, int64_t *ret, struct err *err)
+{
+    int64_t deadline = kafka_now_ms() + KAFKA_LOOK_MS, offset = 0;
+    for (;;) {
+        int left = kafka_left_ms(deadline);
+        struct kafka_fault f = ask_offset(l, of, logical, MAX_OF(left, 1), &offset);
+        bool again = kafka_fault_class(&f) == KAFKA_RETRY && left > 0;
+        rd_kafka_poll(l->rk, again ? 20 : 0); /* a new topic's leader takes a moment */
+        if (!f.code) {
+            kafka_link_fine(l);
+            *ret = offset;
+            return 0;
+        }
+        if (!again) {
+            return kafka_link_fail(l, err, &f, NULL,
+                                   "could not find the ends of topic '%s', partition %d",
+                                   of->topic, of->partition);
+        }
+    }
+}
+
 int kafka_admin_bounds(struct kafka_admin *a, const struct kafka_place *of,
                        bool committed, int64_t *ret_first, int64_t *ret_end,
                        struct err *err)
 {
     struct kafka_link *l = committed ? &a->committed : &a->link;
+    int64_t first = 0;
     int rc = l->rk ? 0 : open_link(l, &a->conf, "read_committed", err);
-    if (rc < 0) {
-        return rc;
+    rc = rc < 0 ? rc : find_offset(l, of, RD_KAFKA_OFFSET_BEGINNING, &first, err);
+    rc = rc < 0 ? rc : find_offset(l, of, RD_KAFKA_OFFSET_END, ret_end, err);
+    if (rc == 0) {
+        *ret_first = first;
     }
-    struct kafka_fault f = {
-        .code = rd_kafka_query_watermark_offsets(l->rk, of->topic, of->partition,
-                                                 ret_first, ret_end, KAFKA_LOOK_MS)};
-    rd_kafka_poll(l->rk, 0);
-    if (f.code) {
-        return kafka_link_fail(l, err, &f, NULL,
-                               "could not find the ends of topic '%s', partition %d",
-                               of->topic, of->partition);
-    }
-    kafka_link_fine(l);
-    return 0;
+    return rc;
 }
 
 /* ---- one admin request ---- */
@@ -237,6 +271,26 @@ static void new_topic_destroyp(rd_kafka_NewTopic_t **t)
     }
 }
 
+/* The controller answers before the brokers have heard of it: the next call would not find it. */
+static void await_topic(struct kafka_admin *a, const char *topic)
+{
+    int64_t deadline = kafka_now_ms() + KAFKA_LOOK_MS;
+    bool there = false;
+    rd_kafka_topic_t *rkt = rd_kafka_topic_new(a->link.rk, topic, NULL);
+    while (rkt && !there && kafka_left_ms(deadline) > 0) {
+        _cleanup_(metadata_destroyp) const struct rd_kafka_metadata *md = NULL;
+        there = rd_kafka_metadata(a->link.rk, 0, rkt, &md, KAFKA_LOOK_MS) == 0 &&
+                md->topic_cnt == 1 && !md->topics[0].err;
+        for (int i = 0; there && i < md->topics[0].partition_cnt; i++) {
+            there = md->topics[0].partitions[i].leader >= 0;
+        }
+        rd_kafka_poll(a->link.rk, there ? 0 : 20);
+    }
+    if (rkt) {
+        rd_kafka_topic_destroy(rkt);
+    }
+}
+
 int kafka_admin_create(struct kafka_admin *a, const char *topic, int32_t partitions,
                        const struct kafka_setting *settings, size_t n, struct err *err)
 {
@@ -262,6 +316,7 @@ int kafka_admin_create(struct kafka_admin *a, const char *topic, int32_t partiti
         return rc;
     }
     if (topic_result(&r, true, &code, &words) == 0) {
+        await_topic(a, topic);
         return 1;
     }
     return code == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS

@@ -39,12 +39,9 @@ uint32_t kafka_version_number(void)
 
 /* ---- settings ---- */
 
-/* Of every handle. A small retry.backoff.ms is what makes a transaction take 5 ms and not 100:
- * the broker answers CONCURRENT_TRANSACTIONS until the markers of the last one are written.
- * socket.timeout.ms bounds calls that ignore their own time limit (librdkafka #5456). */
+/* Of every handle. socket.timeout.ms bounds calls that ignore their own time limit
+ * (librdkafka #5456). */
 static const struct kafka_row common_rows[] = {
-    {"retry.backoff.ms", "1", false},
-    {"retry.backoff.max.ms", "10", true},
     {"socket.timeout.ms", "5000", false},
     {"socket.keepalive.enable", "true", false},
     {"socket.nagle.disable", "true", false},

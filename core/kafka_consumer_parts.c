@@ -3,26 +3,28 @@
 
 /* ---- pausing ---- */
 
-static int set_paused(struct kafka_consumer *c, const struct kafka_spot *s, bool paused,
-                      struct err *err)
+/* Tells the library what is wanted. A partition it does not read can still be resumed (the flag
+ * outlives an assignment), but only be paused once it is read. */
+static int set_paused(struct kafka_consumer *c, struct kafka_spot *s, struct err *err)
 {
+    bool read = s->reading && c->turn == TURN_NONE;
+    if (s->paused ? !read : !s->told_paused) {
+        return 0;
+    }
     _cleanup_(kafka_list_destroyp)
         rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_t *one =
         rd_kafka_topic_partition_list_add(list, s->topic, s->partition);
-    struct kafka_fault f = {.code = paused
+    struct kafka_fault f = {.code = s->paused
                                         ? rd_kafka_pause_partitions(c->link.rk, list)
                                         : rd_kafka_resume_partitions(c->link.rk, list)};
     f.code = f.code ? f.code : one->err;
-    return f.code ? kafka_fail(err, &f, NULL, "could not %s topic '%s', partition %d",
-                               paused ? "pause" : "resume", s->topic, s->partition)
-                  : 0;
-}
-
-/* Whether the library reads this partition now, so that it knows what a pause is about. */
-static bool is_read(const struct kafka_consumer *c, const struct kafka_spot *s)
-{
-    return s->reading && c->turn == TURN_NONE;
+    if (f.code && (read || f.code != RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION)) {
+        return kafka_fail(err, &f, NULL, "could not %s topic '%s', partition %d",
+                          s->paused ? "pause" : "resume", s->topic, s->partition);
+    }
+    s->told_paused = s->paused;
+    return 0;
 }
 
 static int want_paused(struct kafka_consumer *c, const char *topic, int32_t partition,
@@ -36,11 +38,8 @@ static int want_paused(struct kafka_consumer *c, const char *topic, int32_t part
     if (s->paused == paused) {
         return 0;
     }
-    int rc = is_read(c, s) ? set_paused(c, s, paused, err) : 0;
-    if (rc == 0) {
-        s->paused = paused;
-    }
-    return rc;
+    s->paused = paused;
+    return set_paused(c, s, err);
 }
 
 int kafka_consumer_pause(struct kafka_consumer *c, const char *topic, int32_t partition,
@@ -62,17 +61,13 @@ bool kafka_consumer_paused(const struct kafka_consumer *c, const char *topic,
     return s && s->paused;
 }
 
-/* The library forgets some pauses with an assignment and keeps others: say them again. */
 static int pause_again(struct kafka_consumer *c, struct err *err)
 {
-    for (size_t i = 0; i < c->spots.n; i++) {
-        const struct kafka_spot *s = &c->spots.v[i];
-        int rc = s->reading && s->paused ? set_paused(c, s, true, err) : 0;
-        if (rc < 0) {
-            return rc;
-        }
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < c->spots.n; i++) {
+        rc = c->spots.v[i].paused ? set_paused(c, &c->spots.v[i], err) : 0;
     }
-    return 0;
+    return rc;
 }
 
 /* ---- in a group ---- */
@@ -238,7 +233,7 @@ int kafka_consumer_add(struct kafka_consumer *c, const struct kafka_place *start
                           s->topic, s->partition);
     }
     read_from(c, start);
-    return s->paused ? set_paused(c, s, true, err) : 0;
+    return s->paused ? set_paused(c, s, err) : 0;
 }
 
 int kafka_consumer_remove(struct kafka_consumer *c, const char *topic, int32_t partition,

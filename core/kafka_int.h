@@ -77,7 +77,8 @@ struct kafka_spot {
     char topic[KAFKA_TOPIC_MAX];
     int32_t partition;
     int64_t position;
-    bool paused, reading;
+    bool reading;
+    bool paused, told_paused; /* what is wanted; what the library was told last */
     rd_kafka_topic_t *rkt; /* by hand: kept from the first time it is read */
 };
 

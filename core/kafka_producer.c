@@ -135,6 +135,10 @@ static int settings(rd_kafka_conf_t *c, const struct kafka_producer_conf *conf,
         {"transaction.timeout.ms", tx ? tx_ms : NULL, false},
         /* below the transaction's, as librdkafka demands; alone, over a broker's restart */
         {"message.timeout.ms", tx ? "12000" : "120000", false},
+        /* what makes a transaction take 5 ms and not 100: until the markers of the last one are
+         * written the broker answers CONCURRENT_TRANSACTIONS */
+        {"retry.backoff.ms", "1", false},
+        {"retry.backoff.max.ms", "10", true},
         {"queue.buffering.max.messages", BUFFER_RECORDS, false},
         {"queue.buffering.max.kbytes", buffer, false},
         {"message.max.bytes", message_max, false},
@@ -600,6 +604,6 @@ int kafka_producer_flush(struct kafka_producer *p, int timeout_ms, struct err *e
             p->first.code = RD_KAFKA_RESP_ERR__MSG_TIMED_OUT;
         }
     }
-    p->flushed = true;
+    p->flushed = !p->transactional;
     return outcome(p, err);
 }
