@@ -282,22 +282,31 @@ static struct part *cut(struct pool *p, struct server *from, struct part *g, uns
     return far;
 }
 
+/* May a track try what nobody knows is worth it? One at a time, and not before the group's
+ * beginning lies there. */
+static bool may_probe(const struct pool *p, const struct part *g)
+{
+    return !pool_cost_knows_again(&p->cost) && g->root->heard &&
+           p->counts.taken >= p->probe_at;
+}
+
 /* Two tracks of a server share its time to read; what they win is that two answers are written
  * at once. */
-static struct part *cut_own(struct pool *p, unsigned server)
+static struct part *cut_own(struct pool *p, unsigned server, bool *ret_twice)
 {
     struct server *s = &p->servers[server];
     struct part *g = heaviest_begun(p, s), *far;
-    if (!g || g->load.calls < 2 ||
-        (!p->cost.known && (!g->root->heard || p->counts.taken < p->probe_at))) {
+    if (!g || g->load.calls < 2) {
         return NULL;
     }
     uint64_t again = pool_cost_again(&p->cost, part_beginning(g));
     uint64_t won = g->load.calls / 2 * (uint64_t)p->cost.answer;
-    far = won < CUT_GAIN * again ? NULL : cut(p, s, g, server);
-    if (far && !p->cost.known) {
+    bool worth = won >= CUT_GAIN * again;
+    far = worth || may_probe(p, g) ? cut(p, s, g, server) : NULL;
+    if (far && !worth) {
         p->probe_at = p->counts.taken + (uint64_t)p->conf.servers * p->conf.slots;
     }
+    *ret_twice = far && g->root->heard;
     return far;
 }
 
@@ -322,10 +331,7 @@ static struct part *choose(struct pool *p, unsigned server, bool *ret_twice)
     struct part *g = first_unbegun(s);
     g = g ? g : adopt(p, server);
     g = g ? g : move_unbegun(p, server);
-    if (!g) {
-        g = cut_own(p, server);
-        *ret_twice = g != NULL;
-    }
+    g = g ? g : cut_own(p, server, ret_twice);
     return g || s->parts.first ? g : cut_other(p, server);
 }
 

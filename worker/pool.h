@@ -17,9 +17,9 @@
  *
  * So groups balance by themselves, whatever the servers' speeds (heaviest first: Graham, "Bounds
  * on multiprocessing timing anomalies"). Pieces cost a beginning read again, so they must win more
- * than that, as answers have told what reading and writing cost (worker/pool_cost.h); until one
- * has, a single track finds out. A track for which nothing is worth it stays idle. A group whose
- * server is down goes to whoever asks next.
+ * than that, as answers have told what reading and writing cost (worker/pool_cost.h); where they
+ * have not yet, a single track finds out. A track for which nothing is worth it stays idle. A
+ * group whose server is down goes to whoever asks next.
  *
  * Calls belong to the call table; the pool borrows those that wait and forgets one when it hands
  * it out. A group is remembered after its last call, the ROOTS_MAX most recent ones.

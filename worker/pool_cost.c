@@ -2,7 +2,7 @@
 
 #include "core/attr.h"
 
-#define ANSWER_FIRST 512    /* bytes, until answers tell */
+#define ANSWER_FIRST 128    /* bytes, until answers tell: a word or two */
 #define ANSWER_MOST  100000 /* tokens */
 #define WRITE_COST   16     /* to write a token takes as long as to read so many */
 #define ANSWER_PAST  16     /* weight of the past */
@@ -22,7 +22,6 @@ static void learn_answer(struct pool_cost *k, const struct call *c,
     k->answer += (bytes - k->answer) / ANSWER_PAST;
 }
 
-/* A server that says nothing of its cache has everything there, as far as anybody knows. */
 static void learn_again(struct pool_cost *k, const struct call *c,
                         const struct pool_seen *seen)
 {
@@ -30,19 +29,21 @@ static void learn_again(struct pool_cost *k, const struct call *c,
     uint64_t beginning = seen->input * shared / MAX_OF(c->body_bytes, 1u);
     uint64_t missed = beginning - MIN_OF(beginning, seen->cached);
     int64_t again = beginning ? (int64_t)(AGAIN_ALL * missed / beginning) : 0;
-    k->again = k->known ? k->again + (again - k->again) / AGAIN_PAST : again;
-    k->known = true;
+    k->again = k->tried ? k->again + (again - k->again) / AGAIN_PAST : again;
+    k->tried = true;
 }
 
 void pool_cost_learn(struct pool_cost *k, const struct call *c,
                      const struct pool_seen *seen)
 {
-    if (seen->input > 0) {
-        learn_answer(k, c, seen);
+    if (seen->input == 0) {
+        return;
     }
+    learn_answer(k, c, seen);
     if (seen->twice) {
         learn_again(k, c, seen);
     }
+    k->reports = k->reports || seen->cached > 0;
 }
 
 uint64_t pool_cost_of(const struct pool_cost *k, const struct load *l)
@@ -52,5 +53,11 @@ uint64_t pool_cost_of(const struct pool_cost *k, const struct load *l)
 
 uint64_t pool_cost_again(const struct pool_cost *k, uint64_t beginning)
 {
-    return beginning * (uint64_t)k->again / AGAIN_ALL;
+    uint64_t again = pool_cost_knows_again(k) ? (uint64_t)k->again : AGAIN_ALL;
+    return beginning * again / AGAIN_ALL;
+}
+
+bool pool_cost_knows_again(const struct pool_cost *k)
+{
+    return k->reports && k->tried;
 }

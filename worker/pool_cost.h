@@ -17,14 +17,17 @@
 
 struct pool_cost {
     int64_t answer; /* bytes, moving average */
-    bool known;     /* what is read again: */
-    int64_t again;  /* thousandths of a beginning, moving average; 0 at first */
+    bool reports;   /* servers say what came from a cache */
+    bool tried;     /* a second track has read a beginning: */
+    int64_t again;  /* thousandths of it that were read again, moving average */
 };
 
 void pool_cost_init(struct pool_cost *k);
 void pool_cost_learn(struct pool_cost *k, const struct call *c,
                      const struct pool_seen *seen);
 uint64_t pool_cost_of(const struct pool_cost *k, const struct load *l);
+/* All of it as long as nobody knows. */
 uint64_t pool_cost_again(const struct pool_cost *k, uint64_t beginning);
+bool pool_cost_knows_again(const struct pool_cost *k);
 
 #endif
