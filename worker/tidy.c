@@ -9,6 +9,7 @@
 
 typedef int (*step_fn)(struct tidy *t, struct queue_tx *tx, struct err *err);
 
+/* A run's results go a pass after its row, and never before it. */
 static const struct phase {
     step_fn step;
     bool quiet; /* only while settle has nothing under way that it would meet */

@@ -5,7 +5,8 @@
  *
  *   ready            below its low water and older than `retain`; in the same commit
  *   jobs.*           what those records refer to, and what stands below
- *   results.* dead.* older than `results.keep`
+ *   results.*        older than `results.keep`, and below where any run began that has a row
+ *   dead.*           older than `results.keep`
  *   marks, runs.*    the same, when no line or call of the run waits or is under way
  *   answers          past their time; then the oldest, down to `cache.max_bytes`
  *

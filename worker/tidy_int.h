@@ -51,6 +51,8 @@ struct tidy {
     char name[QUEUE_NAME_MAX]; /* topic or table that a phase has come to */
     size_t part;               /* ... and of those owned, which */
     bool walking;              /* `walk` stands in it */
+    bool asking;   /* ... or yet in the rows that say from where it is needed */
+    uint64_t kept; /* it goes below this */
 
     struct ends ends;
     struct evict evict;

@@ -130,31 +130,66 @@ int tidy_ready(struct tidy *t, struct queue_tx *tx, struct err *err)
 
 /* ---- results and dead letters ---- */
 
-/* Drops what is older than results.keep from the next topic with that prefix. */
-static int trim_old(struct tidy *t, const char *prefix, struct queue_tx *tx,
-                    struct err *err)
+/* On to the next topic with that prefix: what of it is older than results.keep. */
+static int next_old(struct tidy *t, const char *prefix, struct err *err)
 {
-    uint64_t kept = 0;
-    if (!t->walking) {
-        int rc = queue_topics(t->look, prefix, t->name, t->name, err);
-        if (rc <= 0) {
-            return rc;
-        }
+    int rc = queue_topics(t->look, prefix, t->name, t->name, err);
+    if (rc <= 0) {
+        return rc;
     }
-    int rc = first_kept(t, t->name, t->wall_ms - t->conf.results_keep_ms, &kept, err);
-    if (rc >= 0) {
-        rc = queue_trim(tx, t->name, 0, kept, err);
-    }
+    rc = first_kept(t, t->name, t->wall_ms - t->conf.results_keep_ms, &t->kept, err);
+    t->walking = rc >= 0;
+    return rc < 0 ? rc : 1;
+}
+
+static int trim_old(struct tidy *t, struct queue_tx *tx, struct err *err)
+{
+    int rc = queue_trim(tx, t->name, 0, t->kept, err);
     t->walking = rc > 0; /* more of this one */
     return rc < 0 ? rc : 1;
 }
 
+/* As long as a run has its row, all its results are there, from where they stood when it began:
+ * whoever comes back to it, however long it took, can count them and write them. */
+static int keep_of_runs(struct tidy *t, struct err *err)
+{
+    size_t bytes = 0;
+    for (int i = 0; i < STEP_ROWS && bytes < STEP_BYTES; i++) {
+        struct queue_msg msg;
+        struct run_row row;
+        int rc = queue_read(t->walk, &msg, err);
+        if (rc <= 0) {
+            t->asking = false;
+            return rc < 0 ? rc : 1;
+        }
+        bytes += msg.value.n;
+        const char *slash = memchr(msg.key.p, '/', msg.key.n);
+        size_t left = slash ? msg.key.n - (size_t)(slash + 1 - msg.key.p) : 0;
+        bool is_run = left > 0 &&
+                      !memchr(slash + 1, '/', left); /* and no cancel of one */
+        if (is_run && run_row_decode(msg.value, &row, NULL) >= 0) {
+            t->kept = MIN_OF(t->kept, row.results_from);
+        }
+    }
+    return 1;
+}
+
 int tidy_results(struct tidy *t, struct queue_tx *tx, struct err *err)
 {
-    return trim_old(t, "results.", tx, err);
+    if (!t->walking) {
+        char table[QUEUE_NAME_MAX];
+        int rc = next_old(t, "results.", err);
+        if (rc > 0) {
+            table_runs(t->name + strlen("results."), table);
+            queue_read_table(t->walk, table, 0, SPAN_NONE);
+            t->asking = true;
+        }
+        return rc;
+    }
+    return t->asking ? keep_of_runs(t, err) : trim_old(t, tx, err);
 }
 
 int tidy_dead(struct tidy *t, struct queue_tx *tx, struct err *err)
 {
-    return trim_old(t, "dead.", tx, err);
+    return t->walking ? trim_old(t, tx, err) : next_old(t, "dead.", err);
 }

@@ -258,6 +258,83 @@ static void test_a_run_with_jobs_under_way_keeps_its_rows(void **state)
     assert_true(has_row(n, TABLE_MARKS, "jobs.shop.tags/0/monday/1"));
 }
 
+/* ---- results of runs ---- */
+
+static void put_run(struct night *n, const char *run, uint64_t results_from)
+{
+    struct err err = {0};
+    struct queue_tx *tx = NULL;
+    char key[QUEUE_KEY_MAX];
+    uint64_t commit;
+    const struct run_row row = {.digest = "d",
+                                .endpoint = "http://x",
+                                .account = "a",
+                                .source = "f.jsonl",
+                                .reuse = "always",
+                                .results_from = results_from,
+                                .complete = true};
+    _cleanup_(buf_fini) struct buf json;
+    buf_init(&json, 4096);
+    run_key("tags", run, key);
+    assert_int_equal(run_row_encode(&row, &json), 0);
+    assert_int_equal(queue_begin(n->queue, &tx), 0);
+    assert_int_equal(
+        queue_table_put(tx, "runs.shop", 0, span_str(key), buf_span(&json), &err), 0);
+    assert_true(queue_commit_wait(tx, &commit, &err) >= 0);
+}
+
+static void test_a_run_that_takes_longer_than_its_results_are_kept_loses_none(
+    void **state)
+{
+    struct night *n = *state;
+    struct answer a = answer_saying(BODY);
+    ask_and_answer(n, "of a run before");
+    put_run(n, "monday", 1);
+    put_row(n, "runs.shop", "tags/monday/cancel");
+    ask_and_answer(n, "lamp");
+    uint64_t waits = release_job(n, &(struct asked){.question = "vase"});
+    later(n, 2 * HOUR_MS);
+    tidy_once(n, an_hour);
+    assert_int_equal(count_records(n, "results.shop"),
+                     1); /* monday's, and it can go on */
+    settle_answer(n->settle, call_for(n, waits), &a, &from_batch);
+    loop_run(n->loop);
+    assert_int_equal(count_records(n, "results.shop"), 2);
+}
+
+static void test_a_runs_results_are_there_while_its_row_is(void **state)
+{
+    struct night *n = *state;
+    put_run(n, "monday", 0);
+    ask_and_answer(n, "lamp");
+    later(n, 2 * HOUR_MS);
+    tidy_once(n, an_hour);
+    assert_false(has_row(n, "runs.shop", "tags/monday"));
+    assert_int_equal(count_records(n, "results.shop"), 1);
+    put_run(n, "tuesday", 1);
+    tidy_once(n, an_hour);
+    assert_true(has_row(n, "runs.shop", "tags/tuesday"));
+    assert_int_equal(count_records(n, "results.shop"), 0);
+}
+
+static void test_the_earliest_of_many_runs_says_what_is_kept(void **state)
+{
+    struct night *n = *state;
+    for (uint64_t i = 0; i < 5; i++) {
+        char question[24];
+        snprintf(question, sizeof(question), "of run %d", (int)i);
+        ask_and_answer(n, question);
+    }
+    later(n, 2 * HOUR_MS);
+    for (int i = 0; i < 600; i++) { /* more than one step looks at */
+        char run[24];
+        snprintf(run, sizeof(run), "run-%03d", i);
+        put_run(n, run, i == 555 ? 2 : 4);
+    }
+    tidy_once(n, an_hour);
+    assert_int_equal(count_records(n, "results.shop"), 3);
+}
+
 /* ---- stored answers ---- */
 
 static void store(struct night *n, int number, int64_t stored_ms, size_t bytes)
@@ -340,6 +417,9 @@ int main(void)
         TEST(test_tonights_jobs_do_not_keep_last_nights_rows),
         TEST(test_a_run_that_gets_more_lines_keeps_its_mark),
         TEST(test_a_run_with_jobs_under_way_keeps_its_rows),
+        TEST(test_a_run_that_takes_longer_than_its_results_are_kept_loses_none),
+        TEST(test_a_runs_results_are_there_while_its_row_is),
+        TEST(test_the_earliest_of_many_runs_says_what_is_kept),
         TEST(test_answers_whose_time_is_over_are_deleted),
         TEST(test_above_the_bound_the_oldest_answers_go),
     };
