@@ -165,6 +165,7 @@ static void on_event(void *ctx, const char *subject, const char *text)
 {
     struct world *w = ctx;
     snprintf(w->last_event, sizeof(w->last_event), "%s: %s", subject, text);
+    w->events++;
 }
 
 static void on_stop(void *ctx, const struct err *err)
@@ -174,11 +175,24 @@ static void on_stop(void *ctx, const struct err *err)
     loop_stop(w->loop);
 }
 
+static void own_all(struct world *w)
+{
+    uint32_t owned[WORLD_PARTITIONS_MAX];
+    struct err err = {0};
+    for (uint32_t p = 0; p < w->ready; p++) {
+        owned[p] = p;
+    }
+    if (w->ready) {
+        must(queue_assign(w->queue, TOPIC_READY, w->ready, owned, w->ready, &err), &err);
+    }
+}
+
 static void open_all(struct world *w)
 {
     struct err err = {0};
     struct queue_conf conf = {.dir = w->dir, .owner = true, .loop = w->loop};
     must(queue_open(&w->queue, &conf, &err), &err);
+    own_all(w);
     struct scheduler_conf s = {.queue = w->queue,
                                .loop = w->loop,
                                .settings = &w->settings,
@@ -317,6 +331,7 @@ void world_submit(struct world *w, const char *queue, const char *run, unsigned 
                   unsigned last, unsigned bound)
 {
     char topic[QUEUE_NAME_MAX];
+    const struct run_row row = {.spread = w->jobs > 1, .partitions = w->jobs};
     struct err err = {0};
     struct queue_tx *tx = begin(w);
     snprintf(topic, sizeof(topic), "jobs.%s", queue);
@@ -328,7 +343,8 @@ void world_submit(struct world *w, const char *queue, const char *run, unsigned 
         buf_init(&line, 4096);
         must(job_head_encode(&head, &block), &err);
         job_line(&line, n, bound);
-        must(queue_put(tx, topic, 0, SPAN_NONE, buf_span(&block), buf_span(&line), &err),
+        must(queue_put(tx, topic, run_partition(&row, n), SPAN_NONE, buf_span(&block),
+                       buf_span(&line), &err),
              &err);
     }
     commit(tx);

@@ -20,6 +20,8 @@
 #define HOUR_MS        INT64_C(3600000)
 #define DAY_MS         (24 * HOUR_MS)
 
+#define WORLD_PARTITIONS_MAX 16
+
 struct world {
     char dir[64];
     struct loop *loop;
@@ -33,7 +35,10 @@ struct world {
     int cost_share;  /* percent of the bound */
     unsigned doubts; /* of each call, how many tries lose their answer */
     bool apart;      /* each try after a latency of its own; else all in one commit */
+    uint32_t ready,
+        jobs; /* partitions of `ready`, of a jobs topic; 0: one. For world_restart */
     char last_event[600];
+    unsigned events; /* told so far */
     struct err stopped;
 };
 
@@ -71,7 +76,7 @@ void world_budget(struct world *w, const char *scope, unsigned edit,
 /* Folds what concerns `scope` (a team or team/feature). */
 struct fold world_fold(struct world *w, const char *scope);
 
-/* What a queue waits for now. */
+/* What a queue is waiting for. */
 struct gate world_gate(const struct world *w, const char *team, const char *feature);
 
 #endif

@@ -58,11 +58,22 @@ static void on_failed(void *ctx, const struct err *err)
 
 /* ---- life ---- */
 
+static void assign(struct night *n)
+{
+    static const char *const spread[] = {TOPIC_READY, TABLE_ANSWERS, TABLE_BATCHES};
+    struct err err = {0};
+    for (size_t i = 0; n->partitions && i < ARRAY_LEN(spread); i++) {
+        ok(queue_assign(n->queue, spread[i], n->partitions, n->owned, n->owned_n, &err),
+           &err);
+    }
+}
+
 static void wake_up(struct night *n)
 {
     struct err err = {0};
     const struct queue_conf conf = {.dir = n->dir, .owner = true, .loop = n->loop};
     ok(queue_open(&n->queue, &conf, &err), &err);
+    assign(n);
     ok(queue_feed_open(n->queue, TOPIC_READY, &n->feed, &err), &err);
     ok(queue_cursor_open(n->queue, &n->cursor, &err), &err);
     ok(call_table_create(&n->calls, &err), &err);
@@ -124,13 +135,24 @@ void night_crash(struct night *n)
     wake_up(n);
 }
 
+void night_owns(struct night *n, uint32_t partitions, const uint32_t *owned,
+                uint32_t owned_n)
+{
+    assert_in_range(owned_n, 0, NIGHT_PARTITIONS_MAX);
+    fall_asleep(n);
+    n->partitions = partitions;
+    n->owned_n = owned_n;
+    memcpy(n->owned, owned, owned_n * sizeof(*owned));
+    wake_up(n);
+}
+
 /* ---- releasing ---- */
 
-static uint64_t end_of(struct night *n, const char *topic)
+static uint64_t end_of(struct night *n, const char *topic, uint32_t partition)
 {
     struct err err = {0};
     uint64_t first = 0, end = 0;
-    ok(queue_bounds(n->cursor, topic, 0, &first, &end, &err), &err);
+    ok(queue_bounds(n->cursor, topic, partition, &first, &end, &err), &err);
     return end;
 }
 
@@ -194,24 +216,25 @@ static void describe(struct night *n, const struct asked *a, struct release *r)
     r->fresh_ms = a->fresh_ms;
 }
 
-static uint64_t forward(struct night *n, const struct release *r, uint64_t job)
+static uint64_t forward(struct night *n, const struct release *r, uint32_t partition,
+                        uint64_t job)
 {
     struct err err = {0};
     struct queue_tx *tx = NULL;
     struct queue_at at = {.topic = "jobs.shop.tags", .offset = job};
-    uint64_t place = end_of(n, TOPIC_READY);
+    uint64_t place = place_of(partition, end_of(n, TOPIC_READY, partition));
     _cleanup_(buf_fini) struct buf head;
     buf_init(&head, RELEASE_BYTES_MAX);
     ok(release_encode(r, &head, &err), &err);
     ok(queue_begin(n->queue, &tx), &err);
     if (r->verdict == VERDICT_FLUSH) {
-        ok(queue_put(tx, TOPIC_READY, 0, SPAN_NONE, buf_span(&head), SPAN_NONE, &err),
+        ok(queue_put(tx, TOPIC_READY, partition, SPAN_NONE, buf_span(&head), SPAN_NONE,
+                     &err),
            &err);
     } else {
-        ok(queue_forward(tx, TOPIC_READY, 0, SPAN_NONE, buf_span(&head), &at, &err),
+        ok(queue_forward(tx, TOPIC_READY, partition, SPAN_NONE, buf_span(&head), &at,
+                         &err),
            &err);
-    }
-    if (r->verdict != VERDICT_FLUSH) {
         ok(queue_ack(tx, &at, &err), &err);
     }
     commit(tx);
@@ -224,24 +247,34 @@ uint64_t release_job(struct night *n, const struct asked *a)
     struct release r = {0};
     struct queue_msg msg;
     struct queue_at at = {.topic = "jobs.shop.tags",
-                          .offset = end_of(n, "jobs.shop.tags")};
-    submit(n, a, end_of(n, TOPIC_READY), &r);
+                          .offset = end_of(n, "jobs.shop.tags", 0)};
+    uint64_t place = place_of(a->partition, end_of(n, TOPIC_READY, a->partition));
+    submit(n, a, place, &r);
     ok(queue_fetch(n->cursor, &at, &msg, &err), &err);
     job_id_format(&msg, r.job);
     describe(n, a, &r);
-    return forward(n, &r, at.offset);
+    return forward(n, &r, a->partition, at.offset);
 }
 
-void release_flush(struct night *n)
+uint64_t release_again(struct night *n, uint64_t at)
+{
+    struct release r;
+    struct queue_at job;
+    release_of(n, at, &r);
+    assert_int_equal(job_id_place(span_str(r.job), &job), 0);
+    return forward(n, &r, place_partition(at), job.offset);
+}
+
+void release_flush(struct night *n, uint32_t partition)
 {
     struct release r = {.verdict = VERDICT_FLUSH};
-    forward(n, &r, 0);
+    forward(n, &r, partition, 0);
 }
 
-static bool fetch(struct night *n, uint64_t offset, struct queue_msg *ret)
+static bool fetch(struct night *n, uint64_t place, struct queue_msg *ret)
 {
     struct err err = {0};
-    struct queue_at at = {.topic = TOPIC_READY, .offset = offset};
+    const struct queue_at at = place_at(place);
     int rc = queue_fetch(n->cursor, &at, ret, &err);
     ok(rc, &err);
     return rc > 0;
@@ -334,7 +367,7 @@ bool is_acked(struct night *n, uint64_t at)
     bool unacked = false;
     ok(queue_feed_open(n->queue, TOPIC_READY, &feed, &err), &err);
     while (queue_next(feed, &msg, &err) > 0) {
-        unacked = unacked || msg.at.offset == at;
+        unacked = unacked || place_of(msg.at.partition, msg.at.offset) == at;
     }
     queue_feed_close(feed);
     return !unacked;
@@ -346,8 +379,8 @@ bool has_answer(struct night *n, uint64_t at)
     struct queue_msg row;
     struct release r;
     release_of(n, at, &r);
-    return queue_table_get(n->cursor, TABLE_ANSWERS, 0, span_of(r.key.b, sizeof(r.key.b)),
-                           &row, &err) > 0;
+    return queue_table_get(n->cursor, TABLE_ANSWERS, place_partition(at),
+                           span_of(r.key.b, sizeof(r.key.b)), &row, &err) > 0;
 }
 
 void assert_has(const char *text, const char *part)

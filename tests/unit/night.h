@@ -35,8 +35,13 @@ struct lane_direct;
 
 #define NIGHT_START_MS INT64_C(1795224000000) /* 2026-11-21 00:00 UTC */
 
+#define NIGHT_PARTITIONS_MAX 8
+
 struct night {
     char dir[64];
+    uint32_t partitions; /* of `ready` and its tables; 0: as it is on one machine */
+    uint32_t owned[NIGHT_PARTITIONS_MAX];
+    uint32_t owned_n;
     struct loop *loop;
     struct queue *queue;
     struct queue_feed *feed;
@@ -58,6 +63,9 @@ int night_falls(void **state);
 int night_ends(void **state);
 /* The process dies and comes back: everything in memory is made anew. */
 void night_crash(struct night *n);
+/* ... as one that owns these of so many partitions of `ready`. */
+void night_owns(struct night *n, uint32_t partitions, const uint32_t *owned,
+                uint32_t owned_n);
 
 /* A job of shop/tags asking `question`; the same question has the same cache key. */
 struct asked {
@@ -71,12 +79,15 @@ struct asked {
     const char *why;
     size_t line_bytes; /* 0: as short as it is */
     enum lane lane;
-    uint32_t tries; /* 0: one; each is reserved with 0.001 */
-    uint64_t group; /* of calls that begin alike; 0: like no other */
+    uint32_t tries;     /* 0: one; each is reserved with 0.001 */
+    uint64_t group;     /* of calls that begin alike; 0: like no other */
+    uint32_t partition; /* of `ready` that it is released to */
 };
-/* Its offset in `ready`. */
+/* Its place in `ready`. */
 uint64_t release_job(struct night *n, const struct asked *a);
-void release_flush(struct night *n);
+/* The same once more, as a scheduler that lost its memory would release it: its place. */
+uint64_t release_again(struct night *n, uint64_t at);
+void release_flush(struct night *n, uint32_t partition);
 void release_of(struct night *n, uint64_t at, struct release *ret);
 struct call *call_for(struct night *n,
                       uint64_t at); /* a new call with that job as leader */

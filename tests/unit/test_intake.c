@@ -187,7 +187,7 @@ static void test_a_flush_seals_what_was_gathered_and_is_acknowledged(void **stat
     struct world *w = *state;
     struct err err = {0};
     ask(w, "lamp");
-    release_flush(w->n);
+    release_flush(w->n, 0);
     assert_int_equal(intake_start(w->intake, &err), 0);
     int64_t start = loop_now_ms(w->n->loop);
     loop_run(w->n->loop);
@@ -267,29 +267,6 @@ static void test_a_member_of_a_journaled_batch_is_not_asked_twice(void **state)
 }
 
 /* ---- repeats ---- */
-
-/* The record of `at` once more, as a scheduler that lost its memory would release it. */
-static uint64_t release_again(struct night *n, uint64_t at)
-{
-    struct err err = {0};
-    struct queue_tx *tx = NULL;
-    struct queue_msg msg;
-    struct queue_at from = {.topic = TOPIC_READY, .offset = at};
-    uint64_t first, end = 0, commit;
-    assert_int_equal(queue_fetch(n->cursor, &from, &msg, &err), 1);
-    char *head = malloc(msg.headers.n);
-    size_t head_n = msg.headers.n;
-    assert_non_null(head);
-    memcpy(head, msg.headers.p, head_n);
-    assert_true(queue_bounds(n->cursor, TOPIC_READY, 0, &first, &end, &err) > 0);
-    assert_int_equal(queue_begin(n->queue, &tx), 0);
-    assert_int_equal(
-        queue_forward(tx, TOPIC_READY, 0, SPAN_NONE, span_of(head, head_n), &from, &err),
-        0);
-    assert_true(queue_commit_wait(tx, &commit, &err) >= 0);
-    free(head);
-    return end;
-}
 
 static void test_a_job_released_twice_has_one_result(void **state)
 {

@@ -270,7 +270,7 @@ static void test_a_hit_is_saved_by_dedupe_in_its_run_and_by_the_cache_in_another
 static void test_a_flush_is_acknowledged_and_leaves_no_record(void **state)
 {
     struct night *n = *state;
-    release_flush(n);
+    release_flush(n, 0);
     settle_ack(n->settle, 0);
     loop_run(n->loop);
     assert_true(is_acked(n, 0));
