@@ -144,6 +144,9 @@ struct kafka_refusal {
         KAFKA_INVALID, /* a compacted topic takes no record without a key, ... */
     } why;
     bool entered; /* found by the broker: the transaction is lost with it */
+    /* False: the broker did not say which topic it forbids, and this is the first of several that
+     * are new to this producer. Try again with the records of one topic at a time. */
+    bool sure;
 };
 
 struct kafka_commit {

@@ -10,6 +10,7 @@
 #include "core/kafka_error.h"
 
 #include <librdkafka/rdkafka.h>
+#include <stdatomic.h>
 
 #define KAFKA_LOOK_MS 5000 /* what a request to find something out may take */
 
@@ -64,6 +65,7 @@ struct kafka_known {
     char name[KAFKA_TOPIC_MAX];
     int32_t partitions;
     size_t bytes_max; /* of a message; 0: not known */
+    bool written;     /* a record of ours was stored there: it is not forbidden */
     rd_kafka_topic_t *rkt;
 };
 
@@ -79,7 +81,7 @@ struct kafka_spot {
     int64_t position;
     bool reading;
     bool paused, told_paused; /* what is wanted; what the library was told last */
-    rd_kafka_topic_t *rkt; /* by hand: kept from the first time it is read */
+    rd_kafka_topic_t *rkt;    /* by hand: kept from the first time it is read */
 };
 
 struct kafka_spots {
@@ -112,6 +114,39 @@ struct kafka_consumer {
     struct buf headers;
     char name[KAFKA_TOPIC_MAX]; /* the topic of a trouble */
 };
+
+/* ---- a producer: kafka_producer.c has its records, kafka_producer_tx.c its transactions ---- */
+
+struct known_topics {
+    struct kafka_known *v; /* sorted by name */
+    size_t n, cap;
+};
+
+struct kafka_producer {
+    struct kafka_link link;
+    bool transactional, open,
+        ended;  /* ended: an EndTxn went out whose outcome is unknown */
+    bool spent; /* its numbering is out: make it anew */
+    size_t record_bytes_max;
+    kafka_delivery_fn delivered;
+    void *ctx;
+    struct known_topics topics;
+    unsigned since_poll;
+    uint64_t failed;          /* records not stored, since begin or flush */
+    struct kafka_fault first; /* why the first of them was not */
+    char first_topic[KAFKA_TOPIC_MAX];
+    struct kafka_refusal refusal;
+    struct kafka_refusal suspect; /* first record dropped for a topic never written to */
+    bool flushed;                 /* the next produce begins a new count */
+    _Atomic int64_t busy_since_ms;
+};
+
+/* Around each public call: when it began, for the watchdog. */
+struct kafka_producer *kafka_producer_enter(struct kafka_producer *p);
+void kafka_producer_leavep(struct kafka_producer **p);
+/* What the deliveries said already: a transaction with a lost record cannot be committed. */
+int kafka_producer_outcome(struct kafka_producer *p, struct err *err);
+void kafka_producer_forget(struct kafka_producer *p);
 
 /* ---- an admin request: init, send, wait; fini frees the reply ---- */
 

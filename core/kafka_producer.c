@@ -2,7 +2,6 @@
 
 #include "core/headers.h"
 
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -14,42 +13,18 @@
 #define HEADER_BYTES         10  /* its two lengths */
 #define FULL_WAIT_MS         15000
 #define TOPICS_MAX           4096
-#define POLL_EVERY           64   /* records between two looks for deliveries */
-#define INIT_SLICE_MS        1000 /* how soon refused credentials are seen */
+#define POLL_EVERY           64 /* records between two looks for deliveries */
 #define LAST_WORDS_MS        1000
-
-struct known_topics {
-    struct kafka_known *v; /* sorted by name */
-    size_t n, cap;
-};
-
-struct kafka_producer {
-    struct kafka_link link;
-    bool transactional, open,
-        ended;  /* ended: an EndTxn went out whose outcome is unknown */
-    bool spent; /* its numbering is out: make it anew */
-    size_t record_bytes_max;
-    kafka_delivery_fn delivered;
-    void *ctx;
-    struct known_topics topics;
-    unsigned since_poll;
-    uint64_t failed;          /* records not stored, since begin or flush */
-    struct kafka_fault first; /* why the first of them was not */
-    char first_topic[KAFKA_TOPIC_MAX];
-    struct kafka_refusal refusal;
-    bool flushed; /* the next produce begins a new count */
-    _Atomic int64_t busy_since_ms;
-};
 
 /* ---- the watchdog's reading ---- */
 
-static struct kafka_producer *enter(struct kafka_producer *p)
+struct kafka_producer *kafka_producer_enter(struct kafka_producer *p)
 {
     atomic_store(&p->busy_since_ms, kafka_now_ms());
     return p;
 }
 
-static void leavep(struct kafka_producer **p)
+void kafka_producer_leavep(struct kafka_producer **p)
 {
     atomic_store(&(*p)->busy_since_ms, 0);
 }
@@ -62,14 +37,58 @@ int64_t kafka_producer_since(const struct kafka_producer *p)
 
 /* ---- deliveries ---- */
 
-static void note_refusal(struct kafka_producer *p, const char *topic, int32_t partition,
+static struct kafka_known *find_topic(struct kafka_producer *p, const char *topic,
+                                      size_t *ret_at)
+{
+    size_t low = 0, high = p->topics.n;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        int c = strcmp(p->topics.v[mid].name, topic);
+        if (c == 0) {
+            return &p->topics.v[mid];
+        }
+        low = c < 0 ? mid + 1 : low;
+        high = c < 0 ? high : mid;
+    }
+    *ret_at = low;
+    return NULL;
+}
+
+static void note_refusal(struct kafka_refusal *r, const char *topic, int32_t partition,
                          uint64_t tag, int code)
 {
-    struct kafka_refusal *r = &p->refusal;
     snprintf(r->topic, sizeof(r->topic), "%s", topic);
     r->partition = partition;
     r->tag = tag;
     r->why = kafka_fault_refusal(code);
+    r->sure = true;
+}
+
+/* A forbidden topic ends its transaction before the first record is sent. All of its records are
+ * then dropped alike, and only the transaction has the error, without a name. */
+static void suspect(struct kafka_producer *p, const struct kafka_delivery *d)
+{
+    size_t at;
+    struct kafka_known *known = find_topic(p, d->topic, &at);
+    if (!known || known->written) {
+        return;
+    }
+    if (!p->suspect.why) {
+        note_refusal(&p->suspect, d->topic, d->partition, d->tag,
+                     RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED);
+        p->suspect.entered = true;
+    } else if (strcmp(p->suspect.topic, d->topic) != 0) {
+        p->suspect.sure = false;
+    }
+}
+
+static void note_written(struct kafka_producer *p, const char *topic)
+{
+    size_t at;
+    struct kafka_known *known = find_topic(p, topic, &at);
+    if (known) {
+        known->written = true;
+    }
 }
 
 static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque)
@@ -88,15 +107,19 @@ static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaqu
     (void)rk;
     if (!m->err) {
         kafka_link_fine(&p->link);
+        note_written(p, d.topic);
     } else {
         bool dropped = m->err == RD_KAFKA_RESP_ERR__PURGE_QUEUE;
         p->spent |= !dropped;
+        if (dropped) {
+            suspect(p, &d);
+        }
         if (p->failed++ == 0 || (d.class == KAFKA_REFUSED && !p->refusal.entered)) {
             p->first = fault;
             snprintf(p->first_topic, sizeof(p->first_topic), "%s", d.topic);
         }
         if (d.class == KAFKA_REFUSED && !p->refusal.entered) {
-            note_refusal(p, d.topic, d.partition, d.tag, m->err);
+            note_refusal(&p->refusal, d.topic, d.partition, d.tag, m->err);
             p->refusal.entered = true;
         }
     }
@@ -110,11 +133,22 @@ const struct kafka_refusal *kafka_producer_refused(const struct kafka_producer *
     return p->refusal.why ? &p->refusal : NULL;
 }
 
-static void forget_outcome(struct kafka_producer *p)
+int kafka_producer_outcome(struct kafka_producer *p, struct err *err)
+{
+    if (p->failed == 0) {
+        return 0;
+    }
+    struct kafka_fault f = p->first;
+    f.requires_abort = p->transactional;
+    return kafka_link_fail(&p->link, err, &f, NULL,
+                           "could not store a record in topic '%s'", p->first_topic);
+}
+
+void kafka_producer_forget(struct kafka_producer *p)
 {
     p->failed = 0;
     p->first = (struct kafka_fault){0};
-    p->refusal = (struct kafka_refusal){0};
+    p->refusal = p->suspect = (struct kafka_refusal){0};
     p->flushed = false;
 }
 
@@ -205,195 +239,7 @@ struct kafka_producer *kafka_producer_destroy(struct kafka_producer *p)
     return NULL;
 }
 
-/* ---- transactions ---- */
-
-int kafka_producer_init(struct kafka_producer *p, int timeout_ms, struct err *err)
-{
-    int64_t deadline = kafka_now_ms() + timeout_ms;
-    _cleanup_(leavep) struct kafka_producer *in = enter(p);
-    (void)in;
-    for (;;) {
-        int slice = MIN_OF(INIT_SLICE_MS, kafka_left_ms(deadline));
-        rd_kafka_error_t *e = rd_kafka_init_transactions(p->link.rk, MAX_OF(slice, 1));
-        rd_kafka_poll(p->link.rk, 0);
-        if (!e) {
-            kafka_link_fine(&p->link);
-            return 0;
-        }
-        struct kafka_fault f = kafka_fault_of(e);
-        bool again = f.retriable && p->link.trouble != KAFKA_AUTH &&
-                     kafka_left_ms(deadline) > 0;
-        int rc = 0;
-        if (!again) {
-            rc = kafka_link_fail(&p->link, err, &f, rd_kafka_error_string(e),
-                                 "could not begin to write to Kafka");
-        }
-        rd_kafka_error_destroy(e);
-        if (!again) {
-            return rc;
-        }
-    }
-}
-
-int kafka_producer_begin(struct kafka_producer *p, struct err *err)
-{
-    if (p->spent || p->ended) {
-        return kafka_fail_class(err, KAFKA_REMAKE,
-                                "could not begin a transaction: this producer is spent");
-    }
-    rd_kafka_error_t *e = rd_kafka_begin_transaction(p->link.rk);
-    if (e) {
-        struct kafka_fault f = kafka_fault_of(e);
-        int rc = kafka_link_fail(&p->link, err, &f, rd_kafka_error_string(e),
-                                 "could not begin a transaction");
-        rd_kafka_error_destroy(e);
-        return rc;
-    }
-    forget_outcome(p);
-    p->open = true;
-    return 0;
-}
-
-/* What the deliveries said already: a transaction with a lost record cannot be committed. */
-static int outcome(struct kafka_producer *p, struct err *err)
-{
-    if (p->failed == 0) {
-        return 0;
-    }
-    struct kafka_fault f = p->first;
-    f.requires_abort = p->transactional;
-    return kafka_link_fail(&p->link, err, &f, NULL,
-                           "could not store a record in topic '%s'", p->first_topic);
-}
-
-static int send_offsets(struct kafka_producer *p, const struct kafka_commit *what,
-                        int64_t deadline, struct err *err)
-{
-    _cleanup_(kafka_list_destroyp) rd_kafka_topic_partition_list_t *list =
-        rd_kafka_topic_partition_list_new((int)what->n);
-    for (size_t i = 0; i < what->n; i++) {
-        rd_kafka_topic_partition_list_add(list, what->offsets[i].topic,
-                                          what->offsets[i].partition)
-            ->offset = what->offsets[i].offset;
-    }
-    for (;;) {
-        int left = kafka_left_ms(deadline);
-        rd_kafka_error_t *e = rd_kafka_send_offsets_to_transaction(
-            p->link.rk, list, (const rd_kafka_consumer_group_metadata_t *)what->group,
-            MAX_OF(left, 1));
-        if (!e) {
-            return 0;
-        }
-        struct kafka_fault f = kafka_fault_of(e);
-        bool late = f.code == RD_KAFKA_RESP_ERR__TIMED_OUT ||
-                    kafka_left_ms(deadline) == 0;
-        int rc = kafka_link_fail(&p->link, err, &f, rd_kafka_error_string(e),
-                                 "could not commit offsets to Kafka");
-        rd_kafka_error_destroy(e);
-        if (!f.retriable || f.requires_abort) {
-            return rc;
-        }
-        if (late) { /* the request may still arrive: only another producer is safe from it */
-            return kafka_fail_class(
-                err, KAFKA_REMAKE,
-                "could not commit offsets to Kafka: no answer in time");
-        }
-        rd_kafka_poll(p->link.rk, 10);
-    }
-}
-
-static int end_transaction(struct kafka_producer *p, int64_t deadline, struct err *err)
-{
-    p->ended = true;
-    rd_kafka_error_t *e =
-        rd_kafka_commit_transaction(p->link.rk, MAX_OF(kafka_left_ms(deadline), 1));
-    if (!e) {
-        p->ended = p->open = false;
-        kafka_link_fine(&p->link);
-        return 0;
-    }
-    struct kafka_fault f = kafka_fault_of(e);
-    int rc = kafka_link_fail(&p->link, err, &f, rd_kafka_error_string(e),
-                             "could not commit a transaction");
-    rd_kafka_error_destroy(e);
-    if (f.requires_abort) {
-        p->ended = false;
-        int why = outcome(p, err); /* "some records failed" is less than which one */
-        return why < 0 ? why : rc;
-    }
-    if (f.fatal) {
-        return rc;
-    }
-    return kafka_fail_class(err, KAFKA_REMAKE,
-                            "could not commit a transaction: no answer in time, "
-                            "it may have been committed");
-}
-
-int kafka_producer_commit(struct kafka_producer *p, const struct kafka_commit *commit,
-                          int timeout_ms, struct err *err)
-{
-    int64_t deadline = kafka_now_ms() + timeout_ms;
-    _cleanup_(leavep) struct kafka_producer *in = enter(p);
-    (void)in;
-    if (!p->open || (commit->n > 0 && !commit->group)) {
-        return kafka_fail_class(err, KAFKA_WRONG, "could not commit a transaction: %s",
-                                p->open ? "offsets need a group" : "none is open");
-    }
-    bool flushed = rd_kafka_flush(p->link.rk, timeout_ms) == RD_KAFKA_RESP_ERR_NO_ERROR;
-    int rc = outcome(p, err);
-    if (rc < 0) {
-        return rc;
-    }
-    if (!flushed) {
-        struct kafka_fault f = {.code = RD_KAFKA_RESP_ERR__MSG_TIMED_OUT};
-        return kafka_link_fail(&p->link, err, &f, NULL, "could not commit a transaction");
-    }
-    rc = commit->n > 0 ? send_offsets(p, commit, deadline, err) : 0;
-    return rc < 0 ? rc : end_transaction(p, deadline, err);
-}
-
-int kafka_producer_abort(struct kafka_producer *p, int timeout_ms, struct err *err)
-{
-    _cleanup_(leavep) struct kafka_producer *in = enter(p);
-    (void)in;
-    if (!p->open || p->ended) {
-        return kafka_fail_class(err, p->ended ? KAFKA_REMAKE : KAFKA_WRONG,
-                                "could not abort a transaction: %s",
-                                p->ended ? "it may have been committed" : "none is open");
-    }
-    p->open = false;
-    rd_kafka_error_t *e = rd_kafka_abort_transaction(p->link.rk, MAX_OF(timeout_ms, 1));
-    if (!e) {
-        return p->spent ? 1 : 0;
-    }
-    /* No commit was ever asked for, so none can happen: the next init aborts what is left. */
-    struct kafka_fault f = kafka_fault_of(e);
-    bool harmless = p->refusal.entered || !f.fatal;
-    int rc = kafka_link_fail(&p->link, err, &f, rd_kafka_error_string(e),
-                             "could not abort a transaction");
-    rd_kafka_error_destroy(e);
-    p->spent = true;
-    return harmless ? 1 : rc;
-}
-
 /* ---- records ---- */
-
-static struct kafka_known *find_topic(struct kafka_producer *p, const char *topic,
-                                      size_t *ret_at)
-{
-    size_t low = 0, high = p->topics.n;
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-        int c = strcmp(p->topics.v[mid].name, topic);
-        if (c == 0) {
-            return &p->topics.v[mid];
-        }
-        low = c < 0 ? mid + 1 : low;
-        high = c < 0 ? high : mid;
-    }
-    *ret_at = low;
-    return NULL;
-}
 
 static int learn_topic(struct kafka_producer *p, const char *topic, size_t at,
                        struct kafka_known **ret, struct err *err)
@@ -442,7 +288,7 @@ static int refuse(struct kafka_producer *p, const struct kafka_record *r, int co
 {
     struct kafka_fault f = {.code = code};
     if (!p->refusal.entered) {
-        note_refusal(p, r->topic, r->partition, r->tag, code);
+        note_refusal(&p->refusal, r->topic, r->partition, r->tag, code);
     }
     return kafka_fail(err, &f, NULL, "could not write to topic '%s', partition %d",
                       r->topic, r->partition);
@@ -460,7 +306,7 @@ static int find_or_learn(struct kafka_producer *p, const struct kafka_record *r,
         rc = relearn_topic(p, known, err);
     }
     if (rc == -KAFKA_REFUSED && !p->refusal.entered) {
-        note_refusal(p, r->topic, r->partition, r->tag, p->link.refusal);
+        note_refusal(&p->refusal, r->topic, r->partition, r->tag, p->link.refusal);
     }
     *ret = known;
     return rc;
@@ -544,7 +390,7 @@ static int not_taken(struct kafka_producer *p, const struct kafka_record *r,
 {
     struct kafka_fault f = kafka_link_fault(&p->link, e);
     if (!f.fatal && p->open) {
-        int rc = outcome(p, err);
+        int rc = kafka_producer_outcome(p, err);
         if (rc < 0) {
             return rc;
         }
@@ -561,10 +407,10 @@ int kafka_producer_produce(struct kafka_producer *p, const struct kafka_record *
                            struct err *err)
 {
     rd_kafka_topic_t *rkt = NULL;
-    _cleanup_(leavep) struct kafka_producer *in = enter(p);
+    _cleanup_(kafka_producer_leavep) struct kafka_producer *in = kafka_producer_enter(p);
     (void)in;
     if (p->flushed) {
-        forget_outcome(p);
+        kafka_producer_forget(p);
     }
     if (p->transactional ? !p->open || p->ended : p->spent) {
         return kafka_fail_class(
@@ -593,7 +439,7 @@ int kafka_producer_produce(struct kafka_producer *p, const struct kafka_record *
 
 int kafka_producer_flush(struct kafka_producer *p, int timeout_ms, struct err *err)
 {
-    _cleanup_(leavep) struct kafka_producer *in = enter(p);
+    _cleanup_(kafka_producer_leavep) struct kafka_producer *in = kafka_producer_enter(p);
     (void)in;
     if (rd_kafka_flush(p->link.rk, timeout_ms) != RD_KAFKA_RESP_ERR_NO_ERROR) {
         p->spent = true;
@@ -605,5 +451,5 @@ int kafka_producer_flush(struct kafka_producer *p, int timeout_ms, struct err *e
         }
     }
     p->flushed = !p->transactional;
-    return outcome(p, err);
+    return kafka_producer_outcome(p, err);
 }

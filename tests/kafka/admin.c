@@ -103,21 +103,6 @@ static void a_broker_without_an_authorizer_says_so(void **state)
     ASSERT_SAYS(w, "authorizer");
 }
 
-static void an_old_library_says_that_it_cannot_allow_transactional_ids(void **state)
-{
-    struct world *w = *state;
-    const struct kafka_acl acl = {.resource = KAFKA_ACL_TRANSACTIONAL_ID,
-                                  .name = "offpeak.",
-                                  .prefixed = true,
-                                  .principal = "User:alice",
-                                  .operation = KAFKA_ACL_WRITE};
-    IS(w, -KAFKA_WRONG, kafka_admin_allow(w->admin, &acl, 1, &w->err));
-    if (kafka_version_number() < 0x02010000) {
-        ASSERT_SAYS(w, "transactional ids");
-        assert_non_null(strstr(w->err.hint, "kafka-acls.sh"));
-    }
-}
-
 /* ---- the file of settings ---- */
 
 static int open_with(struct world *w, const char *text)
@@ -170,7 +155,6 @@ const struct CMUnitTest admin_tests[] = {
     KAFKA_TEST(a_changed_setting_leaves_the_others_alone),
     KAFKA_TEST(the_cluster_tells_who_it_is),
     KAFKA_TEST(a_broker_without_an_authorizer_says_so),
-    KAFKA_TEST(an_old_library_says_that_it_cannot_allow_transactional_ids),
     KAFKA_TEST(a_file_says_where_the_brokers_are),
     KAFKA_TEST(a_wrong_line_of_the_file_is_named_without_its_value),
 };

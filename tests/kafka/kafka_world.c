@@ -1,8 +1,10 @@
 #include "tests/kafka/kafka_world.h"
 
 #include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -28,6 +30,18 @@ void broker_signal(int number)
     assert_int_equal(kill((pid_t)pid, number), 0);
 }
 
+void spawn(const char *const argv[])
+{
+    pid_t pid;
+    int status;
+    char *const *words = (char *const *)(uintptr_t)argv;
+    assert_int_equal(posix_spawnp(&pid, argv[0], NULL, NULL, words, environ), 0);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+        fail_msg("%s failed (%d)", argv[0], status);
+    }
+}
+
 static void on_note(void *ctx, enum kafka_note note, const char *words)
 {
     struct world *w = ctx;
@@ -42,6 +56,17 @@ static void on_delivery(void *ctx, const struct kafka_delivery *d)
     w->delivered += d->class == 0;
     w->refused += d->class != 0;
     w->perhaps += d->perhaps;
+}
+
+/* On a secured broker a world is the administrator, until a test says otherwise. */
+static void world_admin_file(struct world *w)
+{
+    snprintf(w->file, sizeof(w->file), "%s/clients/admin.properties",
+             getenv("KAFKA_DIR"));
+    if (access(w->file, R_OK) == 0) {
+        w->conf.file = w->file;
+        w->conf.brokers = NULL;
+    }
 }
 
 int world_setup(void **state)
@@ -59,6 +84,7 @@ int world_setup(void **state)
     snprintf(w->topic, sizeof(w->topic), "%s.a", w->name);
     snprintf(w->second, sizeof(w->second), "%s.b", w->name);
     *state = w;
+    world_admin_file(w);
     OK(w, kafka_admin_open(&w->admin, &w->conf, &w->err));
     return 0;
 }

@@ -30,6 +30,7 @@ struct world {
     int delivered, refused, perhaps; /* what the deliveries said */
     char name[40];                   /* unique to this test */
     char topic[60], second[60];
+    char file[4200];
 };
 
 int world_setup(void **state);
@@ -66,8 +67,13 @@ struct kafka_event await(struct world *w, struct kafka_consumer *c, enum kafka_w
 /* Takes all partitions of an ASSIGNED from their beginning. */
 void take_all(struct world *w, struct kafka_consumer *c, const struct kafka_event *e);
 
-extern const struct CMUnitTest write_tests[], read_tests[], admin_tests[], fault_tests[];
-extern const size_t write_tests_n, read_tests_n, admin_tests_n, fault_tests_n;
+/* Runs a program of another author to its end; the test fails when it does. */
+void spawn(const char *const argv[]);
+
+extern const struct CMUnitTest write_tests[], read_tests[], admin_tests[], fault_tests[],
+    secure_tests[];
+extern const size_t write_tests_n, read_tests_n, admin_tests_n, fault_tests_n,
+    secure_tests_n;
 
 #define KAFKA_TEST(fn) cmocka_unit_test_setup_teardown(fn, world_setup, world_teardown)
 

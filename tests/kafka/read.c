@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static void is_silent(struct world *w, struct kafka_consumer *c, int ms)
 {
@@ -183,6 +184,39 @@ static void headers_fill_a_block_to_the_last_byte(void **state)
     assert_true(headers_valid(e.headers) && !e.headers_cut);
 }
 
+static void headers_of_other_clients_are_kept_as_far_as_they_fit(void **state)
+{
+    struct world *w = *state;
+    char path[] = "/tmp/offpeak-kafka-record-XXXXXX";
+    char long_name[400], big[3000], bigger[3000], b[300];
+    struct span v;
+    int fd = mkstemp(path);
+    assert_true(fd >= 0 && write(fd, "x", 1) == 1);
+    close(fd);
+    memset(long_name, 'n', sizeof(long_name));
+    memcpy(long_name + 300, "=v", 3);
+    memset(big, 'b', sizeof(big));
+    memcpy(big, "big=", 4);
+    big[sizeof(big) - 1] = '\0';
+    memcpy(bigger, big, sizeof(big));
+    memcpy(bigger, "too=", 4);
+    snprintf(b, sizeof(b), "%s", w->conf.brokers);
+    make_topic(w, w->topic, 1, NULL, NULL);
+    const char *const kcat[] = {
+        "kcat", "-P", "-b", b,      "-t", w->topic, "-p", "0",    "-H", long_name,
+        "-H",   big,  "-H", bigger, "-H", "team=a", "-H", "none", path, NULL};
+    spawn(kcat);
+    unlink(path);
+    w->c = by_hand(w, false);
+    read_from(w, w->c, w->topic, 0, KAFKA_BEGINNING);
+    struct kafka_event e = next_record(w, w->c);
+    assert_true(e.headers_cut && headers_valid(e.headers));
+    assert_true(headers_get(e.headers, "team", &v) && span_is(v, "a"));
+    assert_true(headers_get(e.headers, "big", &v) && v.n == 2995);
+    assert_true(headers_get(e.headers, "none", &v) && v.n == 0);
+    assert_false(headers_get(e.headers, "too", &v));
+}
+
 static void two_members_share_a_topic_and_each_is_told(void **state)
 {
     struct world *w = *state;
@@ -361,6 +395,7 @@ const struct CMUnitTest read_tests[] = {
     KAFKA_TEST(trimmed_records_are_gone_and_a_reader_below_hears_of_it),
     KAFKA_TEST(a_paused_partition_is_silent_and_goes_on_where_it_stopped),
     KAFKA_TEST(headers_fill_a_block_to_the_last_byte),
+    KAFKA_TEST(headers_of_other_clients_are_kept_as_far_as_they_fit),
     KAFKA_TEST(two_members_share_a_topic_and_each_is_told),
     KAFKA_TEST(partitions_are_kept_until_they_are_given_and_no_record_comes_meanwhile),
     KAFKA_TEST(a_pause_survives_a_rebalance),
