@@ -67,13 +67,22 @@ static void reject_dearer(struct decision *d, const struct ask *ask,
                           const struct line_view *v)
 {
     char need[USD_TEXT_MAX], limit[USD_TEXT_MAX], advice[64];
-    d->kind = v->is_run ? ADMIT_CANCEL : ADMIT_REJECT;
+    usd_format(d->bound.usd, need);
+    usd_format(v->limit, limit);
+    cheaper(ask, advice);
+    if (v->is_run) {
+        d->kind = ADMIT_CANCEL;
+        snprintf(d->why, sizeof(d->why),
+                 "max_cost: may cost up to $%s, more than this run's whole limit of $%s: "
+                 "%.40s or raise the limit",
+                 need, limit, advice);
+        return;
+    }
+    d->kind = ADMIT_REJECT;
     snprintf(d->why, sizeof(d->why),
              "may cost up to $%s, more than the whole limit of $%s for '%s' per %s: "
-             "%s or raise the limit",
-             usd_format(d->bound.usd, need), usd_format(v->limit, limit), v->scope,
-             v->is_run ? "run (--max-cost)" : period_name(v->period),
-             cheaper(ask, advice));
+             "%.40s or raise the limit",
+             need, limit, v->scope, period_name(v->period), advice);
 }
 
 static void reject_beyond(struct decision *d, const struct ask *ask)

@@ -243,6 +243,18 @@ static void test_a_run_limit_cancels_and_never_waits(void **state)
     assert_non_null(strstr(d->decision.why, "max_cost"));
 }
 
+static void test_a_job_dearer_than_its_whole_run_may_cost_is_cancelled_for_that(
+    void **state)
+{
+    struct desk *d = *state;
+    given_a_limit(d, PERIOD_TOTAL, 1000);
+    d->views[0].is_run = true;
+    given_a_job(d, 1001);
+    when_asked(d);
+    assert_int_equal(d->decision.kind, ADMIT_CANCEL);
+    assert_memory_equal(d->decision.why, "max_cost: may cost up to $", 26);
+}
+
 static void test_a_model_without_a_price_is_rejected_limit_or_not(void **state)
 {
     struct desk *d = *state;
@@ -434,6 +446,7 @@ int main(void)
         T(test_the_gate_names_the_limit_that_a_response_does_not_state),
         T(test_the_tightest_of_several_limits_decides),
         T(test_a_run_limit_cancels_and_never_waits),
+        T(test_a_job_dearer_than_its_whole_run_may_cost_is_cancelled_for_that),
         T(test_a_model_without_a_price_is_rejected_limit_or_not),
         T(test_a_job_without_output_limit_reserves_the_models_maximum),
         T(test_a_lane_that_may_try_twice_reserves_twice),
