@@ -154,24 +154,32 @@ static int read_reserved(struct queue_cursor *cur, const char *scope, struct usd
     return rc;
 }
 
+struct showing {
+    const struct options *opt;
+    struct progress *notice;
+    unsigned scopes, lines;
+};
+
 struct shown {
     const char *period, *which;
     bool limited;
     struct usd limit;
 };
 
-static void show_line(const struct options *o, const struct budget_edit *e,
+static void show_line(struct showing *show, const struct budget_edit *e,
                       const struct shown *line, const struct spent *s)
 {
     char limit[USD_TEXT_MAX] = "null", spent[USD_TEXT_MAX], reserved[USD_TEXT_MAX];
     struct usd_sum most = {0};
     usd_sum_add(&most, line->limit);
-    if (o->json) {
+    progress_clear(show->notice);
+    if (show->opt->json) {
+        fputs(show->lines++ ? "," : "", stdout);
         if (line->limited) {
             usd_format(line->limit, limit);
         }
         printf("{\"scope\":\"%s\",\"per\":\"%s\",\"period\":\"%s\",\"limit_usd\":%s,"
-               "\"spent_usd\":%s,\"reserved_usd\":%s,\"paused\":%s,\"edit\":%llu}\n",
+               "\"spent_usd\":%s,\"reserved_usd\":%s,\"paused\":%s,\"edit\":%llu}",
                e->scope, line->period, line->which, limit,
                usd_sum_format(s->spent, spent), usd_sum_format(s->reserved, reserved),
                e->paused ? "true" : "false", (unsigned long long)e->edit);
@@ -183,7 +191,7 @@ static void show_line(const struct options *o, const struct budget_edit *e,
            usd_show(s->reserved, 6, reserved), e->paused ? ", paused" : "");
 }
 
-static int show_scope(struct queue_cursor *cur, const struct options *o,
+static int show_scope(struct queue_cursor *cur, struct showing *show,
                       const struct budget_edit *e, struct err *err)
 {
     char day[CLOCK_DAY_TEXT], month[CLOCK_DAY_TEXT], key[QUEUE_KEY_MAX];
@@ -196,37 +204,55 @@ static int show_scope(struct queue_cursor *cur, const struct options *o,
         {"total", "", e->has_total, e->total},
     };
     struct spent s = {0};
+    show->scopes++;
     int rc = read_reserved(cur, e->scope, &s.reserved, err);
     for (size_t i = 0; rc >= 0 && i < ARRAY_LEN(lines); i++) {
         s.spent = (struct usd_sum){0};
         snprintf(key, sizeof(key), "%s|%s|%s", e->scope, lines[i].period, lines[i].which);
         rc = limits_spent(cur, key, &s.spent, err);
         if (rc >= 0) {
-            show_line(o, e, &lines[i], &s);
+            show_line(show, e, &lines[i], &s);
         }
     }
     return rc < 0 ? rc : 0;
 }
 
-static int show_all(struct queue *q, const struct options *o, struct err *err)
+static int show_each(struct queue_cursor *cur, struct showing *show, struct err *err)
 {
-    struct queue_cursor *cur = NULL;
+    const struct options *o = show->opt;
     struct budget_edit edit = {0};
-    unsigned n = 0;
-    int rc = queue_cursor_open(q, &cur, err);
-    if (rc >= 0 && o->operands_n > 1) {
+    int rc;
+    if (o->operands_n > 1) {
         snprintf(edit.scope, sizeof(edit.scope), "%s", o->operands[1]);
         rc = limits_last(cur, o->operands[1], &edit, err);
-        rc = rc < 0 ? rc : show_scope(cur, o, &edit, err);
-        n++;
-    } else {
-        while (rc >= 0 && (rc = limits_next(cur, edit.scope, &edit, err)) > 0) {
-            rc = show_scope(cur, o, &edit, err);
-            n++;
+        return rc < 0 ? rc : show_scope(cur, show, &edit, err);
+    }
+    while ((rc = limits_next(cur, edit.scope, &edit, err)) > 0) {
+        rc = show_scope(cur, show, &edit, err);
+        if (rc < 0) {
+            return rc;
         }
     }
+    return rc;
+}
+
+static int show_all(struct queue *q, struct cli *c, struct err *err)
+{
+    struct queue_cursor *cur = NULL;
+    struct showing show = {.opt = c->opt, .notice = &c->notice};
+    int rc = queue_cursor_open(q, &cur, err);
+    if (rc >= 0 && c->opt->json) {
+        progress_clear(show.notice);
+        printf("{\"budgets\":[");
+    }
+    if (rc >= 0) {
+        rc = show_each(cur, &show, err);
+    }
     queue_cursor_close(cur);
-    if (rc >= 0 && n == 0 && !o->json) {
+    progress_clear(show.notice);
+    if (rc >= 0 && c->opt->json) {
+        puts("]}");
+    } else if (rc >= 0 && !show.scopes) {
         printf("no budgets: nothing limits what may be spent\n");
     }
     return rc < 0 ? rc : 0;
@@ -276,7 +302,7 @@ int cmd_budget(struct cli *c, struct err *err)
     }
     if (rc >= 0) {
         rc = verbs[i].change ? edit_scope(q, o, verbs[i].change, err)
-                             : show_all(q, o, err);
+                             : show_all(q, c, err);
     }
     queue_close(q);
     return rc;

@@ -11,6 +11,7 @@ static const struct command commands[] = {
         .name = "budget",
         .operands = "show|set|pause|resume [TEAM[/FEATURE]]",
         .what = "limits: what teams and features may spend, and have spent",
+        .doing = "reading the budgets ...",
         .examples =
             "  offpeak budget set search --limit 25 --per day\n"
             "  offpeak budget set search/tags --limit 300 --per month --why 'launch'\n"

@@ -266,14 +266,15 @@ static int dispatch(int argc, char **argv, struct cli *c, struct err *err)
     }
     struct options options;
     int rc = options_parse(argc - 2, argv + 2, cmd->takes, &options, err);
-    if (rc < 0) {
-        return rc;
-    }
-    if (options.help) {
+    if (rc >= 0 && options.help) {
         return help(name, NULL, err);
     }
     c->opt = &options;
-    return run_command(cmd, c, err);
+    rc = rc < 0 ? rc : run_command(cmd, c, err);
+    if (rc == -ERR_USAGE && !err->hint[0]) {
+        err_hint(err, "offpeak help %s", cmd->name);
+    }
+    return rc;
 }
 
 int main(int argc, char **argv)

@@ -204,6 +204,9 @@ int settings_load(struct settings *ret, const struct options *o, char *const *en
     }
     if (rc < 0) {
         settings_fini(ret);
+        if (!err->hint[0]) {
+            err_hint(err, "offpeak config show lists the settings");
+        }
     }
     return rc;
 }

@@ -65,6 +65,7 @@ int input_open(struct input **ret, const struct input_conf *conf, struct err *er
     in->fd = open(conf->path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     if (in->fd < 0) {
         err_set(err, ERR_INPUT, "could not read '%s': %s", conf->label, strerror(errno));
+        err_hint(err, "check its name, and that it may be read");
         input_close(in);
         return -ERR_INPUT;
     }
