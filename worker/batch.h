@@ -166,8 +166,9 @@ struct batch {
     unsigned parts; /* of split: how many batches its members go into */
     unsigned probe; /* after a restart under another key: what was asked so far */
     bool foreign; /* ... and the provider has not said yet that the account is the same */
-    int64_t due_ms;  /* loop time before which nothing is to be done */
-    int64_t seen_ms; /* loop time when the provider last knew it */
+    int64_t again_ms; /* of retry: loop time of its next go; 0: not worked out yet */
+    int64_t due_ms;   /* loop time before which nothing is to be done */
+    int64_t seen_ms;  /* loop time when the provider last knew it */
     enum look look;
     struct batch_search *search;   /* owned: of a look (worker/recover.c) */
     struct batch_reading *reading; /* owned: of collecting (worker/lane_collect.c) */

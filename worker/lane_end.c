@@ -18,6 +18,7 @@ static void forget_go(struct batch *b)
     b->remote[0] = b->output[0] = b->error[0] = '\0';
     b->deleting = b->counted = b->ended = b->cancelling = b->poll_first = false;
     b->look = LOOK_NO;
+    b->again_ms = 0;
     b->stage = b->cuts = 0;
 }
 
@@ -31,6 +32,7 @@ void lane_anew(struct lane_batch *l, struct batch *b)
 
 static void retry_in(struct lane_batch *l, struct batch *b, int64_t after_ms)
 {
+    b->again_ms = 0;
     b->due_wall_ms = loop_wall_ms(l->conf.loop) + after_ms;
     lane_move(l, b, BATCH_RETRY, NULL);
 }
@@ -52,12 +54,24 @@ void lane_refused(struct lane_batch *l, struct batch *b, const char *why)
     retry_in(l, b, retry_delay_ms(&rule, (unsigned)b->failures, -1, lane_random(l)));
 }
 
+/* The row says when by the wall clock, which somebody may set: it is looked at once, and a wait
+ * longer than any rule gives is none of ours. */
+static int64_t left_ms(const struct lane_batch *l, const struct batch *b)
+{
+    int64_t most_ms =
+        MAX_OF(OVERFLOW_CAP_MS, REFUSED_CAP_PERIODS * l->conf.batch->poll_ms);
+    int64_t left = b->due_wall_ms - loop_wall_ms(l->conf.loop);
+    return MAX_OF(MIN_OF(left, most_ms), 0);
+}
+
 void lane_retry(struct lane_batch *l, struct batch *b)
 {
-    int64_t left_ms = b->due_wall_ms - loop_wall_ms(l->conf.loop);
-    if (left_ms > 0) {
-        lane_later(l, b,
-                   MIN_OF(left_ms, OVERFLOW_CAP_MS)); /* the wall clock may be set */
+    int64_t now_ms = loop_now_ms(l->conf.loop);
+    if (!b->again_ms) {
+        b->again_ms = now_ms + left_ms(l, b);
+    }
+    if (b->again_ms > now_ms) {
+        lane_later(l, b, b->again_ms - now_ms);
         return;
     }
     forget_go(b);

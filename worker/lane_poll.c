@@ -41,7 +41,7 @@ static void wake_overflowed(struct lane_batch *l)
 {
     for (struct batch *b = l->first; b; b = b->next) {
         if (b->state == BATCH_RETRY && b->overflows > 0) {
-            b->due_wall_ms = 0;
+            b->due_wall_ms = b->again_ms = 0;
             b->due_ms = 0;
         }
     }

@@ -1,6 +1,18 @@
 /* The batch lane: trouble that lasts. Jobs wait for its end, and are bought once then. */
 #include "tests/unit/lane_night.h"
 
+#include "core/loop.h"
+
+int64_t __real_loop_wall_ms(const struct loop *l);
+int64_t __wrap_loop_wall_ms(const struct loop *l);
+
+static int64_t set_back_ms; /* the linker gives the wrapper no context */
+
+int64_t __wrap_loop_wall_ms(const struct loop *l)
+{
+    return __real_loop_wall_ms(l) - set_back_ms;
+}
+
 /* However long it lasts: the jobs wait, and are bought once when it is over. */
 static void waits_out(struct lane_night *ln, enum desk_op op, struct desk_trouble t)
 {
@@ -148,6 +160,54 @@ static void test_what_needs_deleting_may_be_gone_already(void **state)
     assert_int_equal(ln->desk.asked[DESK_DELETE], 2);
 }
 
+/* ---- somebody sets the clock ---- */
+
+static void given_a_batch_that_goes_again_later(struct lane_night *ln)
+{
+    ln->desk.ends[0] = DESK_OVERFLOWS;
+    given_batch(ln, 2);
+    until_told(ln, "no room at the account yet");
+    pass(ln, SECOND);
+    assert_string_equal(journal_says(ln), "retry");
+}
+
+static void test_a_clock_that_is_set_back_keeps_no_batch_waiting(void **state)
+{
+    struct lane_night *ln = *state;
+    given_a_batch_that_goes_again_later(ln);
+    set_back_ms = 24 * 60 * MINUTE;
+    pass(ln, 5 * MINUTE);
+    set_back_ms = 0;
+    assert_bought_once(ln);
+}
+
+static void test_one_that_was_set_back_between_two_lives_does_so_for_an_hour(void **state)
+{
+    struct lane_night *ln = *state;
+    given_a_batch_that_goes_again_later(ln);
+    crash(ln);
+    set_back_ms = 24 * 60 * MINUTE;
+    begin_lane(ln);
+    pass(ln, 30 * MINUTE);
+    assert_string_equal(journal_says(ln),
+                        "retry"); /* it cannot know how long it waited */
+    pass(ln, 40 * MINUTE);
+    set_back_ms = 0;
+    assert_bought_once(ln);
+}
+
+static void test_what_is_due_after_a_death_goes_at_once(void **state)
+{
+    struct lane_night *ln = *state;
+    given_a_batch_that_goes_again_later(ln);
+    crash(ln);
+    set_back_ms = -60 * MINUTE; /* that much time has passed */
+    begin_lane(ln);
+    pass(ln, 5 * MINUTE);
+    set_back_ms = 0;
+    assert_bought_once(ln);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -162,6 +222,9 @@ int main(void)
         TEST(test_a_list_nobody_may_see_stops_the_account_and_says_so),
         TEST(test_an_input_that_cannot_be_deleted_is_not_sent_again),
         TEST(test_what_needs_deleting_may_be_gone_already),
+        TEST(test_a_clock_that_is_set_back_keeps_no_batch_waiting),
+        TEST(test_one_that_was_set_back_between_two_lives_does_so_for_an_hour),
+        TEST(test_what_is_due_after_a_death_goes_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
