@@ -59,10 +59,13 @@ enum kafka_class {
     KAFKA_REMAKE,    /* destroy the handle, make it anew, read back what was committed */
     KAFKA_REFUSED, /* this record or topic: too large, absent, not authorised, bad name */
     KAFKA_GONE,    /* the offset asked for is not in the log (any more) */
-    KAFKA_FENCED,  /* another process uses our instance name: stop */
-    KAFKA_AUTH,    /* the broker refuses our credentials or certificate */
-    KAFKA_DOWN,    /* no broker answers */
-    KAFKA_WRONG,   /* a setting or a use that cannot work */
+    /* Another process uses our instance name: stop. After a crash of the broker it may have been
+     * our own former self (an answer that told the new member id was lost): once, made anew after
+     * session_ms, is worth a try; a second time it is another process. */
+    KAFKA_FENCED,
+    KAFKA_AUTH,  /* the broker refuses our credentials or certificate */
+    KAFKA_DOWN,  /* no broker answers */
+    KAFKA_WRONG, /* a setting or a use that cannot work */
 };
 
 enum kafka_note {

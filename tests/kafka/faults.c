@@ -172,6 +172,84 @@ static void calls_of_a_stopped_broker_end_in_their_time(void **state)
     broker_signal(SIGCONT);
 }
 
+/* What the engine does, in small: after whatever class, until it is committed. */
+static int commit_at_last(struct world *w, const char *value)
+{
+    int64_t end = now_ms() + 60000;
+    int remakes = 0;
+    for (int rc = -1; rc != 0;) {
+        assert_true(now_ms() < end);
+        if (!w->p) {
+            w->p = open_producer(w, w->name);
+            remakes++;
+            if (kafka_producer_init(w->p, 5000, &w->err) < 0) {
+                w->p = kafka_producer_destroy(w->p);
+                continue;
+            }
+        }
+        rc = kafka_producer_begin(w->p, &w->err);
+        rc = rc < 0 ? rc : put(w, w->p, w->topic, value);
+        rc = rc < 0 ? rc
+                    : kafka_producer_commit(w->p, &(struct kafka_commit){.n = 0}, 10000,
+                                            &w->err);
+        if (rc < 0 &&
+            (rc == -KAFKA_REMAKE || kafka_producer_abort(w->p, 5000, &w->err) != 0)) {
+            w->p = kafka_producer_destroy(w->p);
+        }
+    }
+    return remakes;
+}
+
+static void a_broker_that_was_killed_and_came_back_is_used_again(void **state)
+{
+    struct world *w = *state;
+    const char *const kill[] = {"scripts/kafka", "kill", NULL};
+    const char *const up[] = {"scripts/kafka", "up", NULL};
+    make_topic(w, w->topic, 1, NULL, NULL);
+    w->p = ready_producer(w, w->name);
+    commit_at_last(w, "before");
+    w->c = by_hand(w, false);
+    read_from(w, w->c, w->topic, 0, KAFKA_BEGINNING);
+    w->peer = member(w, w->topic, "one");
+    struct kafka_event e = await(w, w->peer, KAFKA_ASSIGNED);
+    take_all(w, w->peer, &e);
+    assert_true(span_is(next_record(w, w->c).value, "before"));
+    assert_true(span_is(next_record(w, w->peer).value, "before"));
+    OK(w, kafka_producer_begin(w->p, &w->err));
+    OK(w, put(w, w->p, w->topic, "lost or not"));
+    OK(w, kafka_producer_flush(w->p, CALL_MS, &w->err));
+    spawn(kill);
+    spawn(up);
+    int rc = kafka_producer_commit(w->p, &(struct kafka_commit){.n = 0}, 10000, &w->err);
+    print_message("a commit over the restart: %d %s\n", rc, rc < 0 ? w->err.msg : "");
+    if (rc < 0) {
+        w->p = kafka_producer_destroy(w->p);
+    }
+    int64_t begin = now_ms();
+    int remakes = commit_at_last(w, "after");
+    print_message("went on after %lld ms, %d remakes\n", (long long)(now_ms() - begin),
+                  remakes);
+    while (!span_is(next_record(w, w->c).value, "after")) {
+    }
+    bool seen = false;
+    for (int64_t end = now_ms() + 60000; !seen && now_ms() < end;) {
+        rc = kafka_consumer_poll(w->peer, 100, &e, &w->err);
+        if (rc == 1 && e.what == KAFKA_ASSIGNED) {
+            take_all(w, w->peer, &e);
+        } else if (rc == 1 && (e.what == KAFKA_REVOKED || e.what == KAFKA_LOST)) {
+            rc = kafka_consumer_give(w->peer, &w->err);
+        } else {
+            seen = rc == 1 && e.what == KAFKA_RECORD && span_is(e.value, "after");
+        }
+        if (rc == -KAFKA_FENCED) { /* by its own former self: kafka.h, KAFKA_FENCED */
+            print_message("the member was fenced\n");
+            kafka_consumer_destroy(w->peer);
+            w->peer = member(w, w->topic, "one");
+        }
+    }
+    assert_true(seen);
+}
+
 #define FAULT_TEST(fn) cmocka_unit_test_setup_teardown(fn, world_setup, go_on)
 
 const struct CMUnitTest fault_tests[] = {
@@ -180,5 +258,6 @@ const struct CMUnitTest fault_tests[] = {
     FAULT_TEST(offsets_that_get_no_answer_end_in_their_time),
     FAULT_TEST(records_that_get_no_answer_each_have_their_outcome),
     FAULT_TEST(calls_of_a_stopped_broker_end_in_their_time),
+    FAULT_TEST(a_broker_that_was_killed_and_came_back_is_used_again),
 };
 const size_t fault_tests_n = ARRAY_LEN(fault_tests);
