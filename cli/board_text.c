@@ -285,7 +285,7 @@ int board_line(const struct board_view *v, struct buf *ret)
         retry += v->batches[i].state == BATCH_RETRY;
         recovery += v->batches[i].recovery;
     }
-    buf_addf(ret, "%u batches", v->batches_all);
+    buf_addf(ret, "%u batch%s", v->batches_all, v->batches_all == 1 ? "" : "es");
     if (retry) {
         buf_addf(ret, ", %u to be tried again", retry);
     }

@@ -119,7 +119,7 @@ static void a_pipe_gets_it_all_in_one_line(void **state)
     buf_addc(&text, '\0');
     assert_null(strchr(text.p, '\n'));
     assert_non_null(strstr(text.p, "120 of 400 done, 3 not ok"));
-    assert_non_null(strstr(text.p, "1 to be tried again"));
+    assert_non_null(strstr(text.p, "2 batches, 1 to be tried again"));
     assert_non_null(strstr(text.p, "waits: search/tags"));
 }
 
