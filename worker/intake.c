@@ -326,6 +326,11 @@ int intake_create(struct intake **ret, const struct intake_conf *conf, struct er
     return 0;
 }
 
+void intake_stop(struct intake *in)
+{
+    in->started = false;
+}
+
 bool intake_idle(const struct intake *in)
 {
     return in->started && in->dry && !in->woken;

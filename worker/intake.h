@@ -44,6 +44,8 @@ struct intake_conf {
 int intake_create(struct intake **ret, const struct intake_conf *conf, struct err *err);
 int intake_start(struct intake *in, struct err *err);
 void intake_wake(struct intake *in); /* no effect before intake_start */
+/* Takes no record more. */
+void intake_stop(struct intake *in);
 /* The feed had nothing more when it was asked last. */
 bool intake_dry(const struct intake *in);
 /* ... and nothing can have come since. */

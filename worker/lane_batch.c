@@ -191,6 +191,9 @@ void lane_turn(void *lane)
 {
     struct lane_batch *l = lane;
     int64_t now_ms = loop_now_ms(l->conf.loop), next_ms = INT64_MAX;
+    if (l->stopped) {
+        return;
+    }
     recover_on(l);
     for (struct batch *b = l->first; b && !l->failed; b = b->next) {
         if (!b->busy && b->due_ms <= now_ms && (!l->recovering || b->foreign)) {
@@ -286,6 +289,16 @@ void lane_batch_on_committed(struct lane_batch *l, struct call *c)
 void lane_batch_drain(struct lane_batch *l)
 {
     l->draining = true;
+}
+
+void lane_batch_stop(struct lane_batch *l)
+{
+    l->stopped = true;
+}
+
+bool lane_batch_quiet(const struct lane_batch *l)
+{
+    return !l->ops;
 }
 
 bool lane_batch_idle(const struct lane_batch *l)

@@ -102,6 +102,9 @@ unsigned lane_batch_polls(const struct lane_batch *l, struct lane_poll *ret,
                           unsigned max);
 /* No batch is uploaded or created from here on. */
 void lane_batch_drain(struct lane_batch *l);
+/* No batch moves on by itself any more; what is under way for one ends, and its end is kept. */
+void lane_batch_stop(struct lane_batch *l);
+bool lane_batch_quiet(const struct lane_batch *l); /* nothing is under way */
 bool lane_batch_idle(const struct lane_batch *l);
 void lane_batch_status(const struct lane_batch *l, struct lane_status *ret);
 void lane_batch_on_settle_room(

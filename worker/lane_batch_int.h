@@ -43,6 +43,7 @@ struct lane_batch {
     bool recovering;           /* accounts of journal entries are not all confirmed */
     bool failed;               /* on_stop was called */
     bool draining;             /* nothing more is bought */
+    bool stopped;              /* nothing more is begun */
     bool cancels;              /* calls were marked as cancelled */
     atomic_bool stop_work;
 

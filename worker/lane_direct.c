@@ -317,6 +317,11 @@ static uint32_t count_doubtful(const struct lane_direct *l)
     return n;
 }
 
+bool lane_direct_quiet(const struct lane_direct *l)
+{
+    return !l->commits && count_doubtful(l) == 0;
+}
+
 void lane_direct_status(const struct lane_direct *l, struct direct_status *ret)
 {
     *ret = (struct direct_status){

@@ -12,7 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define PROVIDER "openai" /* in the price book and in records */
+#define STOP_LOOK_MS 10
+#define PROVIDER     "openai" /* in the price book and in records */
 
 struct worker {
     struct worker_conf conf;
@@ -28,6 +29,12 @@ struct worker {
     struct intake *intake;
     struct tidy *tidy;
     bool recovered, stopped;
+    struct { /* of worker_stop */
+        struct loop_timer *look;
+        int64_t until_ms; /* loop time */
+        worker_stopped_fn on_stopped;
+        void *ctx;
+    } stopping;
 };
 
 /* ---- what the parts say to each other ---- */
@@ -391,6 +398,50 @@ void worker_drain(struct worker *w)
     }
 }
 
+/* ---- stopping ---- */
+
+/* Nothing is under way whose end would be news. */
+static bool is_quiet(const struct worker *w)
+{
+    bool quiet = settle_idle(w->settle) && (!w->lane || lane_batch_quiet(w->lane));
+    for (int i = 0; i < LANES && quiet; i++) {
+        quiet = !w->direct[i] || lane_direct_quiet(w->direct[i]);
+    }
+    return quiet && !w->stopped;
+}
+
+static void on_look(void *ctx)
+{
+    struct worker *w = ctx;
+    bool quiet = is_quiet(w);
+    if (!quiet && !w->stopped && loop_now_ms(w->conf.loop) < w->stopping.until_ms) {
+        loop_timer_start(w->stopping.look, STOP_LOOK_MS);
+        return;
+    }
+    w->stopping.on_stopped(w->stopping.ctx, quiet);
+}
+
+int worker_stop(struct worker *w, int64_t wait_ms, worker_stopped_fn on_stopped,
+                void *ctx, struct err *err)
+{
+    assert(!w->stopping.look);
+    if (loop_timer_create(w->conf.loop, on_look, w, &w->stopping.look) < 0) {
+        return err_set(err, ERR_FAIL, "could not stop the worker: out of memory");
+    }
+    w->stopping.until_ms = loop_now_ms(w->conf.loop) + wait_ms;
+    w->stopping.on_stopped = on_stopped;
+    w->stopping.ctx = ctx;
+    queue_unwatch(w->conf.queue, on_queue, w);
+    w->tidy = tidy_destroy(w->tidy);
+    intake_stop(w->intake);
+    worker_drain(w);
+    if (w->lane) {
+        lane_batch_stop(w->lane);
+    }
+    loop_timer_start(w->stopping.look, 0);
+    return 0;
+}
+
 /* ---- what others may know ---- */
 
 static void add_direct(struct worker_status *s, struct direct_status *to,
@@ -454,6 +505,7 @@ int worker_account_fingerprint(const char *base_url, const struct secret *key,
 struct worker *worker_destroy(struct worker *w)
 {
     if (w) {
+        loop_timer_destroy(w->stopping.look);
         queue_unwatch(w->conf.queue, on_queue, w);
         tidy_destroy(w->tidy);
         intake_destroy(w->intake);

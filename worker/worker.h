@@ -71,6 +71,15 @@ int worker_create(struct worker **ret, const struct worker_conf *conf, struct er
 int worker_start(struct worker *w, struct err *err);
 /* Nothing more is bought; what is under way goes on. For a process that will end soon. */
 void worker_drain(struct worker *w);
+/* For a worker whose partitions are to be another's while the process goes on. It takes nothing more,
+ * and nothing more leaves; what is under way (single calls, requests about batches, ends on their way
+ * into the store) is waited for, `wait_ms` at most. Then on_stopped comes, once, from the loop: `quiet`
+ * when all of it came. What did not is found by the next owner: a call is in doubt, a batch is looked for.
+ * The worker may be destroyed in the callback; that hands over its last commit, by which only what
+ * is in doubt stays in the journal. Partitions are let go behind that commit. */
+typedef void (*worker_stopped_fn)(void *ctx, bool quiet);
+int worker_stop(struct worker *w, int64_t wait_ms, worker_stopped_fn on_stopped,
+                void *ctx, struct err *err);
 /* Of batches at the provider: see lane_batch_polls. */
 unsigned worker_polls(const struct worker *w, struct lane_poll *ret, unsigned max);
 void worker_status(const struct worker *w, struct worker_status *ret);
