@@ -311,6 +311,8 @@ static void rows_of_runs_are_read_as_written(void **state)
         r.lines = any_u64(&seed);
         r.refused = any_u64(&seed);
         r.complete = any_bool(&seed);
+        r.spread = any_bool(&seed);
+        r.partitions = r.spread ? 1 + (uint32_t)(next_number(&seed) % 1000) : 0;
         assert_int_equal(run_row_encode(&r, &json), 0);
         assert_int_equal(run_row_decode(buf_span(&json), &back, &err), 0);
         assert_string_equal(back.digest, r.digest);
@@ -328,6 +330,8 @@ static void rows_of_runs_are_read_as_written(void **state)
         same_number(back.spend_from, r.spend_from);
         same_number(back.lines, r.lines);
         same_number(back.refused, r.refused);
+        assert_int_equal(back.spread, r.spread);
+        assert_int_equal(back.partitions, r.partitions);
         assert_int_equal(back.complete, r.complete);
     }
 }
