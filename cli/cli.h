@@ -62,6 +62,7 @@ const struct command *command_find(const char *name); /* NULL: none */
 const struct command *command_at(unsigned i);         /* by name; NULL behind the last */
 const char *command_nearest(const char *name);
 
+int cmd_audit(struct cli *c, struct err *err);
 int cmd_budget(struct cli *c, struct err *err);
 int cmd_cancel(struct cli *c, struct err *err);
 int cmd_cat(struct cli *c, struct err *err);

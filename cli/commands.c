@@ -8,6 +8,20 @@
 /* By name: command_at walks them in this order. */
 static const struct command commands[] = {
     {
+        .name = "audit",
+        .operands = "",
+        .what = "derive every total again from the records, and say what differs",
+        .examples =
+            "  offpeak audit                        also beside a run that is going\n"
+            "  offpeak audit --invoice july.csv     and beside what the provider billed\n"
+            "  offpeak audit --json | jq .differences\n"
+            "Exit status 0: nothing found; 3: differences, each with its place.\n"
+            "With --quiet differences are all it prints.\n",
+        .takes = COMMON | OPT(INVOICE) | OPT(JSON) | OPT(QUIET),
+        .needs = NEEDS_DATA,
+        .run = cmd_audit,
+    },
+    {
         .name = "budget",
         .operands = "show|set|pause|resume [TEAM[/FEATURE]]",
         .what = "limits: what teams and features may spend, and have spent",

@@ -8,7 +8,7 @@ const struct exit_code exit_codes[] = {
     {0, "all is well"},
     {ERR_FAIL, "something that should work did not: a disk, a broken store, a bug"},
     {ERR_USAGE, "the command line or the configuration cannot be meant"},
-    {ERR_PARTIAL, "finished, and some jobs failed"},
+    {ERR_PARTIAL, "finished, and some jobs failed; of audit: it found differences"},
     {ERR_AUTH, "the provider refuses the key, or there is none"},
     {ERR_TEMP, "try again later: network, quota, another process at work"},
     {ERR_INPUT, "some of the input is not valid"},

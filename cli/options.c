@@ -75,6 +75,9 @@ const struct option_row option_rows[OPT_IDS] = {
         ROW("origin", 0, NULL, OPTION_FLAG, origin, "say where each value came from"),
     [OPT_MARKDOWN] = ROW("markdown", 0, NULL, OPTION_FLAG, markdown,
                          "print the page that is docs/CONFIG.md"),
+    [OPT_INVOICE] =
+        ROW("invoice", 0, "FILE", OPTION_TEXT, invoice,
+            "a CSV of what the provider billed: batch or request, amount_usd"),
     [OPT_JSON] = ROW("json", 0, NULL, OPTION_FLAG, json, "print one JSON object"),
     [OPT_QUIET] = ROW("quiet", 'q', NULL, OPTION_FLAG, quiet, "print nothing but errors"),
     [OPT_HELP] = ROW("help", 'h', NULL, OPTION_FLAG, help, "print this page"),

@@ -49,6 +49,7 @@ enum option_id {
     OPT_CSV,
     OPT_ORIGIN,
     OPT_MARKDOWN,
+    OPT_INVOICE,
     OPT_JSON,
     OPT_QUIET,
     OPT_HELP,
@@ -73,6 +74,7 @@ struct options {
         help;
     bool failed, rejected, ordered, csv;
     const char *template, *id_column, *model, *format;
+    const char *invoice;
     const char *reuse, *lane, *config, *key_file, *per, *why;
     const char *sets[OPTION_SETS_MAX];
     unsigned sets_n;

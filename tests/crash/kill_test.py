@@ -194,6 +194,7 @@ class Night:
                  + ("" if paid == invoice["total_pico"] else f"; kills {self.killed_at}"))
         lib.equal(f"{said}: requests billed twice", invoice["requests_billed_twice"], 0)
         lib.that(f"{said}: the next command leaves nothing over", left == ([], []), "" if left == ([], []) else left)
+        self.place.audit(said, self.sim)
 
     def digests(self):
         return {j["custom_id"]: lib.digest_of(j) for j in self.jobs}

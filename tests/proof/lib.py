@@ -384,6 +384,16 @@ class Place:
             raise RuntimeError(f"could not read spend records: {ended!r}")
         return [loads(line) for line in ended.out.splitlines()]
 
+    def audit(self, said, sim=None, data="data"):
+        """`offpeak audit` finds nothing, the simulator's invoice included."""
+        arguments = []
+        if sim:
+            with urllib.request.urlopen(sim.address + "/sim/invoice.csv", timeout=30) as reply:
+                arguments = ["--invoice", self.write(f"bill-{self.count()}.csv", reply.read())]
+        ended = self.offpeak("audit", "-q", "--data", self.path(data), *arguments)
+        that(f"{said}: audit finds nothing", ended.code == 0,
+             "" if ended.code == 0 else ended.out + ended.err)
+
 
 # ---- JSON, with exact numbers ----
 

@@ -46,7 +46,9 @@ static void answer(struct request *r, enum ask_kind kind, struct reply *reply)
     if (read_ask(r, kind, &ask, &p) < 0 || take_rate(r, &ask.facts, reply, &p) < 0) {
         reply_fail(reply, &p);
     } else {
-        struct serve_what what = {&ask.facts, ask.steps, ask.digests};
+        struct serve_what what = {&ask.facts, ask.steps, ask.digests, {.batch = false}};
+        snprintf(what.to.id, sizeof what.to.id, "req_%016llx",
+                 (unsigned long long)reply->request_id);
         struct serve_how how = serve_how(&r->fault, kind);
         how.started_us = clock_sim_us(&r->sim->clock);
         serve(r->sim, what, how, &reply->body, &used);

@@ -5,6 +5,12 @@ void api_sim_invoice(struct request *r, struct reply *reply)
     invoice_write(r->sim->invoice, &reply->body);
 }
 
+void api_sim_invoice_csv(struct request *r, struct reply *reply)
+{
+    reply->content_type = "text/csv";
+    invoice_write_csv(r->sim->invoice, &reply->body);
+}
+
 void api_sim_stats(struct request *r, struct reply *reply)
 {
     text_char(&reply->body, '{');

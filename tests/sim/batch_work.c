@@ -187,7 +187,8 @@ static void answer_line(struct batch_work *w, struct plan_line *line, int64_t st
         return;
     }
     struct usage used;
-    struct serve_what what = {&line->facts, line->steps, line->digests};
+    struct serve_what what = {&line->facts, line->steps, line->digests, {.batch = true}};
+    copy_string(what.to.id, sizeof what.to.id, w->batch->id);
     struct serve_how how = serve_how(&f, line->facts.kind);
     how.started_us = started_us;
     how.half_price = true;

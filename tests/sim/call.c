@@ -33,6 +33,7 @@ static const struct route routes[] = {
     {"POST", "/v1/embeddings", OP_EMBEDDINGS, api_embeddings, ASK_BODY, true},
     {"GET", "/v1/models", OP_MODELS_LIST, api_models_list, 0, false},
     {"GET", "/sim/invoice", OP_NONE, api_sim_invoice, 0, false},
+    {"GET", "/sim/invoice.csv", OP_NONE, api_sim_invoice_csv, 0, false},
     {"GET", "/sim/stats", OP_NONE, api_sim_stats, 0, false},
     {"GET", "/sim/batches", OP_NONE, api_sim_batches, 0, false},
     {"POST", "/sim/go", OP_NONE, api_sim_go, 0, false},

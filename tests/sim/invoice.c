@@ -16,6 +16,11 @@ struct print {
     uint64_t half[2]; /* both 0: free; the lowest bit of half[1] says bought again */
 };
 
+struct line {
+    struct invoice_to to;
+    int64_t pico;
+};
+
 struct invoice {
     pthread_mutex_t lock;
     struct bill models[MODELS_MAX];
@@ -23,6 +28,8 @@ struct invoice {
     size_t prints_cap; /* a power of two, at most half full */
     size_t prints_used;
     int64_t bought_again;
+    struct line *lines;
+    size_t lines_n, lines_cap;
 };
 
 struct invoice *invoice_create(void)
@@ -39,6 +46,7 @@ struct invoice *invoice_destroy(struct invoice *v)
     if (v) {
         pthread_mutex_destroy(&v->lock);
         free(v->prints);
+        free(v->lines);
         free(v);
     }
     return NULL;
@@ -105,12 +113,30 @@ static void add_up(struct bill *sum, const struct usage *u, int64_t pico,
     sum->used.reasoning += u->reasoning;
 }
 
+/* Batches are answered a few at a time: the line wanted is among the last. */
+static struct line *line_of(struct invoice *v, const struct invoice_to *to)
+{
+    for (size_t i = v->lines_n; to->batch && i-- > 0;) {
+        if (v->lines[i].to.batch && strcmp(v->lines[i].to.id, to->id) == 0) {
+            return &v->lines[i];
+        }
+    }
+    if (v->lines_n == v->lines_cap) {
+        v->lines_cap = v->lines_cap ? 2 * v->lines_cap : 64;
+        v->lines = must_realloc(v->lines, v->lines_cap, sizeof *v->lines);
+    }
+    v->lines[v->lines_n] = (struct line){.to = *to};
+    return &v->lines[v->lines_n++];
+}
+
 void invoice_charge(struct invoice *v, const struct ask_facts *ask,
-                    const struct usage *usage, bool half_price)
+                    const struct usage *usage, bool half_price,
+                    const struct invoice_to *to)
 {
     int64_t pico = price_of(price_row(ask->row), usage, half_price);
     pthread_mutex_lock(&v->lock);
     add_up(&v->models[ask->row], usage, pico, 1);
+    line_of(v, to)->pico += pico;
     remember(v, ask->body_print);
     pthread_mutex_unlock(&v->lock);
 }
@@ -156,5 +182,19 @@ void invoice_write(struct invoice *v, struct text *out)
         }
     }
     text_put(out, "}}");
+    pthread_mutex_unlock(&v->lock);
+}
+
+void invoice_write_csv(struct invoice *v, struct text *out)
+{
+    int64_t one = 1000000000000;
+    text_put(out, "batch,request,amount_usd\n");
+    pthread_mutex_lock(&v->lock);
+    for (size_t i = 0; i < v->lines_n; i++) {
+        const struct line *l = &v->lines[i];
+        text_fmt(out, "%s,%s,%lld.%012lld\n", l->to.batch ? l->to.id : "",
+                 l->to.batch ? "" : l->to.id, (long long)(l->pico / one),
+                 (long long)(l->pico % one));
+    }
     pthread_mutex_unlock(&v->lock);
 }

@@ -27,7 +27,8 @@ void serve(struct sim *sim, struct serve_what what, struct serve_how how,
     };
     answer_write(out, &task, ret_usage);
     if (!how.is_free) {
-        invoice_charge(sim->invoice, facts, ret_usage, how.half_price || facts->flex);
+        invoice_charge(sim->invoice, facts, ret_usage, how.half_price || facts->flex,
+                       &what.to);
     }
 }
 

@@ -19,6 +19,7 @@ struct serve_what {
     const struct ask_facts *facts;
     const uint64_t *steps;
     const unsigned char *digests;
+    struct invoice_to to;
 };
 
 /* Appends the answer to `out`. */

@@ -1,0 +1,229 @@
+/*
+ * audit_invoice.c - spend beside a provider's invoice (docs/MONEY.md, "An invoice beside it").
+ *
+ * The invoice is a table in text: a line of column names, then one line for every amount. `amount_usd`
+ * is what was billed; `batch` or `request` is the provider's id of what it was billed for. Several
+ * lines of one id add up. Every charge goes to its batch's line, else to its request's; one whose
+ * ids are on no line stands there by itself, billed nothing.
+ */
+#include "cli/audit_int.h"
+
+#include "producer/csv.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define LINE_MAX_BYTES ((size_t)64 << 10)
+
+enum column { COLUMN_BATCH, COLUMN_REQUEST, COLUMN_AMOUNT, COLUMNS };
+static const char *const column_names[COLUMNS] = {"batch", "request", "amount_usd"};
+
+struct sheet {
+    struct audit *a;
+    const char *path;
+    uint64_t line;
+    int at[COLUMNS]; /* -1: there is none */
+    struct buf plain;
+    struct span fields[CSV_COLUMNS_MAX];
+};
+
+static int bad(const struct sheet *s, struct err *err, const char *why)
+{
+    err_set(err, ERR_INPUT, "could not read '%s': line %" PRIu64 ": %s", s->path, s->line,
+            why);
+    err_hint(err, "columns: batch or request, and amount_usd with at most 12 decimals");
+    return -ERR_INPUT;
+}
+
+/* The bill of that id, made when it is new. */
+static struct audit_bill *bill_of(struct audit *a, const char *kind, struct span id,
+                                  struct err *err)
+{
+    char name[AUDIT_REF_MAX];
+    uint64_t at;
+    int n = snprintf(name, sizeof(name), "%s %.*s", kind,
+                     (int)MIN_OF(id.n, (size_t)AUDIT_REF_MAX - 16), id.p);
+    int is_new = audit_name(a, NAME_BILL, span_of(name, (size_t)n), &at, err);
+    struct audit_bill *b = is_new < 0 ? NULL : slots_at(a->bill, at, err);
+    if (b && is_new) {
+        memcpy(b->id, name, sizeof(name));
+    }
+    return b;
+}
+
+/* ---- reading the invoice ---- */
+
+static int take_names(struct sheet *s, int n, struct err *err)
+{
+    for (int c = 0; c < COLUMNS; c++) {
+        s->at[c] = -1;
+        for (int i = 0; i < n; i++) {
+            s->at[c] = span_is(span_trim(s->fields[i]), column_names[c]) ? i : s->at[c];
+        }
+    }
+    if (s->at[COLUMN_AMOUNT] < 0) {
+        return bad(s, err, "there is no column 'amount_usd'");
+    }
+    return s->at[COLUMN_BATCH] < 0 && s->at[COLUMN_REQUEST] < 0
+               ? bad(s, err, "there is no column 'batch' and no column 'request'")
+               : 0;
+}
+
+static struct span field(const struct sheet *s, enum column c, int n)
+{
+    return s->at[c] >= 0 && s->at[c] < n ? span_trim(s->fields[s->at[c]]) : SPAN_NONE;
+}
+
+static int take_row(struct sheet *s, int n, struct err *err)
+{
+    struct audit *a = s->a;
+    struct span batch = field(s, COLUMN_BATCH, n), request = field(s, COLUMN_REQUEST, n);
+    struct span text = field(s, COLUMN_AMOUNT, n);
+    struct usd amount;
+    bool minus = text.n && text.p[0] == '-';
+    if (usd_parse(span_of(text.p + minus, text.n - minus), &amount) < 0) {
+        return bad(s, err, "amount_usd is no amount");
+    }
+    if (!batch.n && !request.n) {
+        return bad(s, err, "it names neither a batch nor a request");
+    }
+    struct audit_bill *b =
+        bill_of(a, batch.n ? "batch" : "request", batch.n ? batch : request, err);
+    if (!b) {
+        return -ERR_FAIL;
+    }
+    b->listed = 1;
+    b->rows++;
+    (minus ? usd_sum_sub : usd_sum_add)(&b->billed, amount);
+    (minus ? usd_sum_sub : usd_sum_add)(&a->counts.billed, amount);
+    a->counts.bills++;
+    return 0;
+}
+
+static int take_line(struct sheet *s, struct span line, struct err *err)
+{
+    const char *why = NULL;
+    s->line++;
+    line = span_trim(line);
+    if (!line.n) {
+        return 0;
+    }
+    int n = csv_split(line, ',', s->fields, &s->plain, &why);
+    if (n < 0) {
+        return bad(s, err, why);
+    }
+    return s->line == 1 ? take_names(s, n, err) : take_row(s, n, err);
+}
+
+static int read_lines(struct sheet *s, FILE *file, struct err *err)
+{
+    char *line = NULL;
+    size_t room = 0;
+    ssize_t n;
+    int rc = 0;
+    while (rc >= 0 && (n = getline(&line, &room, file)) >= 0) {
+        rc = (size_t)n > LINE_MAX_BYTES ? bad(s, err, "it is longer than 64 KiB")
+                                        : take_line(s, span_of(line, (size_t)n), err);
+        audit_progress(s->a, "invoice", s->line, 0);
+    }
+    free(line);
+    return rc;
+}
+
+int audit_invoice_read(struct audit *a, struct err *err)
+{
+    const char *path = a->conf->invoice;
+    if (!path) {
+        return 0;
+    }
+    FILE *file = fopen(path, "re");
+    if (!file) {
+        return err_set(err, ERR_INPUT, "could not open '%s': %s", path, strerror(errno));
+    }
+    struct sheet *s = calloc(1, sizeof(*s));
+    int rc = s ? 0 : err_set(err, ERR_FAIL, "could not read '%s': out of memory", path);
+    if (s) {
+        *s = (struct sheet){.a = a, .path = path};
+        buf_init(&s->plain, LINE_MAX_BYTES);
+        rc = read_lines(s, file, err);
+        if (rc >= 0 && s->line == 0) {
+            s->line = 1;
+            rc = bad(s, err, "it is empty");
+        }
+        buf_fini(&s->plain);
+    }
+    free(s);
+    (void)fclose(file);
+    return rc;
+}
+
+/* ---- comparing ---- */
+
+int audit_invoice_charge(struct audit *a, const struct audit_charge *c, struct err *err)
+{
+    bool named = c->batch[0] || c->request[0];
+    bool free = c->known && usd_sum_cmp(c->cost, (struct usd_sum){0}) == 0;
+    if (c->head.kind == SPEND_AVOIDED || (free && !named)) {
+        return 0;
+    }
+    struct audit_bill *b = bill_of(a, c->batch[0] ? "batch" : "request",
+                                   span_str(c->batch[0]     ? c->batch
+                                            : c->request[0] ? c->request
+                                                            : "without an id"),
+                                   err);
+    if (b && !b->listed && c->batch[0] && c->request[0]) {
+        b = bill_of(a, "request", span_str(c->request), err);
+        b = b && !b->listed ? bill_of(a, "batch", span_str(c->batch), err) : b;
+    }
+    if (!b) {
+        return -ERR_FAIL;
+    }
+    b->charges++;
+    b->unknown += !c->known && c->head.kind != SPEND_IN_DOUBT;
+    usd_sum_add_sum(&b->spent, c->cost);
+    usd_sum_add_sum(&b->doubt, c->doubt);
+    return 0;
+}
+
+static void judge(struct audit *a, const struct audit_bill *b)
+{
+    struct usd_sum most = b->spent;
+    char where[AUDIT_TEXT_MAX], e[AUDIT_TEXT_MAX], f[AUDIT_TEXT_MAX], one[USD_TEXT_MAX],
+        two[USD_TEXT_MAX];
+    usd_sum_add_sum(&most, b->doubt);
+    bool least = usd_sum_cmp(b->billed, b->spent) >= 0;
+    if (least && usd_sum_cmp(b->billed, most) <= 0) {
+        if (usd_sum_cmp(b->billed, b->spent) != 0) {
+            audit_note(a, "%s was billed %s: within %s in doubt", b->id,
+                       usd_sum_format(b->billed, one), usd_sum_format(b->doubt, two));
+        }
+        return;
+    }
+    snprintf(where, sizeof(where), "%s, %" PRIu64 " spend record%s", b->id, b->charges,
+             PLURAL(b->charges));
+    int n = snprintf(e, sizeof(e), "%s", usd_sum_format(b->spent, one));
+    if (usd_sum_cmp(most, b->spent) != 0) {
+        n += snprintf(e + n, sizeof(e) - (size_t)n, " to %s", usd_sum_format(most, one));
+    }
+    if (b->unknown) {
+        snprintf(e + n, sizeof(e) - (size_t)n, ", and %" PRIu64 " of unknown cost",
+                 b->unknown);
+    }
+    snprintf(f, sizeof(f), "%s%s", b->listed ? "" : "no line of the invoice, ",
+             usd_sum_format(b->billed, one));
+    audit_differs(a, AUDIT_INVOICE, where, e, f);
+}
+
+int audit_invoice_judge(struct audit *a, struct err *err)
+{
+    for (uint64_t i = 0; i < a->named[NAME_BILL]; i++) {
+        const struct audit_bill *b = slots_at(a->bill, i, err);
+        if (!b) {
+            return -ERR_FAIL;
+        }
+        judge(a, b);
+    }
+    return 0;
+}
