@@ -40,6 +40,6 @@ operation api_files_create, api_files_list, api_files_get, api_files_content,
 operation api_batches_create, api_batches_get, api_batches_list, api_batches_cancel;
 operation api_chat, api_responses, api_embeddings, api_models_list;
 operation api_sim_invoice, api_sim_invoice_csv, api_sim_stats, api_sim_batches,
-    api_sim_go;
+    api_sim_go, api_sim_hold;
 
 #endif

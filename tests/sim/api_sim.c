@@ -32,3 +32,9 @@ void api_sim_go(struct request *r, struct reply *reply)
     atomic_store(&r->sim->holds, false);
     text_put(&reply->body, "{}");
 }
+
+void api_sim_hold(struct request *r, struct reply *reply)
+{
+    atomic_store(&r->sim->holds, true);
+    text_put(&reply->body, "{}");
+}

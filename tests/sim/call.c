@@ -37,6 +37,7 @@ static const struct route routes[] = {
     {"GET", "/sim/stats", OP_NONE, api_sim_stats, 0, false},
     {"GET", "/sim/batches", OP_NONE, api_sim_batches, 0, false},
     {"POST", "/sim/go", OP_NONE, api_sim_go, 0, false},
+    {"POST", "/sim/hold", OP_NONE, api_sim_hold, 0, false},
 };
 
 /* True when the path has the pattern's shape; the id is copied out. */

@@ -30,7 +30,7 @@ struct sim {
     struct invoice *invoice;
     struct stats stats;
     atomic_ullong serial; /* of request and completion ids */
-    atomic_bool holds;    /* --hold, before POST /sim/go */
+    atomic_bool holds;    /* --hold or POST /sim/hold, before POST /sim/go */
 };
 
 /* A fresh number for an id: unlike any other, and random to look at. */

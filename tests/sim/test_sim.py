@@ -922,6 +922,10 @@ class RequestFaults(Base):
         asked.join(20)
         self.assertEqual([a.status for a in answers], [200])
         self.assertEqual(sim.chat(user("y"), max_tokens=5).status, 200)
+        self.assertEqual(sim.call("POST", "/sim/hold", key=None).status, 200)
+        with self.assertRaises((socket.timeout, TimeoutError)):
+            sim.call("POST", "/v1/chat/completions",
+                     {"model": "gpt-4o-mini", "messages": user("z")}, timeout=0.3)
 
     def test_latency(self):
         sim = self.sim("--latency-ms", "150")
