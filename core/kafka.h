@@ -59,9 +59,8 @@ enum kafka_class {
     KAFKA_REMAKE,    /* destroy the handle, make it anew, read back what was committed */
     KAFKA_REFUSED, /* this record or topic: too large, absent, not authorised, bad name */
     KAFKA_GONE,    /* the offset asked for is not in the log (any more) */
-    /* Another process uses our instance name: stop. After a crash of the broker it may have been
-     * our own former self (an answer that told the new member id was lost): once, made anew after
-     * session_ms, is worth a try; a second time it is another process. */
+    /* Another process uses our instance name: stop. librdkafka 2.0.2 can also say it to a static
+     * member that was not polled while its session ran out, so never leave off polling. */
     KAFKA_FENCED,
     KAFKA_AUTH,  /* the broker refuses our credentials or certificate */
     KAFKA_DOWN,  /* no broker answers */
@@ -228,6 +227,7 @@ int kafka_consumer_poll(struct kafka_consumer *c, int timeout_ms, struct kafka_e
 /* Group: reads these partitions, of those just assigned, from these offsets. */
 int kafka_consumer_take(struct kafka_consumer *c, const struct kafka_place *places,
                         size_t n, struct err *err);
+/* What was LOST is no longer read from then on; give says that the caller is done with it. */
 int kafka_consumer_give(struct kafka_consumer *c, struct err *err);
 /* By hand: starts to read a partition (again, at another offset), and stops. */
 int kafka_consumer_add(struct kafka_consumer *c, const struct kafka_place *start,

@@ -10,22 +10,52 @@
 
 /* ---- rebalances ---- */
 
-/* Answers nothing: librdkafka waits until assign is called, which take and give do. */
+static void begin_turn(struct kafka_consumer *c, enum turn turn,
+                       const rd_kafka_topic_partition_list_t *parts)
+{
+    kafka_list_destroyp(&c->list);
+    c->list = rd_kafka_topic_partition_list_copy(parts);
+    c->turn = turn;
+    c->told = false;
+}
+
+/* What was lost is let go at once, whatever the caller still does with it: while librdkafka waits
+ * for that it sends heartbeats without a member id (2.0.2), for which the broker fences a
+ * static member. So the next assignment may come before give; it is kept until then. */
+static void on_revoke(struct kafka_consumer *c, rd_kafka_t *rk,
+                      const rd_kafka_topic_partition_list_t *parts)
+{
+    bool lost = rd_kafka_assignment_lost(rk);
+    bool unheard = c->turn == TURN_LOST || (c->turn == TURN_ASSIGNED && !c->told);
+    if (lost || unheard) {
+        rd_kafka_assign(rk, NULL);
+    }
+    kafka_list_destroyp(&c->next);
+    if (c->turn == TURN_ASSIGNED && !c->told) {
+        c->turn = TURN_NONE;
+    } else if (!unheard) {
+        begin_turn(c, lost ? TURN_LOST : TURN_REVOKED, parts);
+    }
+}
+
+/* Answers nothing but losses: librdkafka waits until assign is called, which take and give do. */
 static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
                          rd_kafka_topic_partition_list_t *parts, void *opaque)
 {
     struct kafka_consumer *c = ((struct kafka_link *)opaque)->owner;
-    bool assigned = code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
-    if (c->closing || (!assigned && code != RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS)) {
+    if (c->closing || (code != RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS &&
+                       code != RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS)) {
         rd_kafka_assign(rk, NULL);
         return;
     }
-    kafka_list_destroyp(&c->list);
-    c->list = rd_kafka_topic_partition_list_copy(parts);
-    c->turn = assigned                       ? TURN_ASSIGNED
-              : rd_kafka_assignment_lost(rk) ? TURN_LOST
-                                             : TURN_REVOKED;
-    c->told = false;
+    if (code == RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS) {
+        on_revoke(c, rk, parts);
+    } else if (c->turn == TURN_LOST) {
+        kafka_list_destroyp(&c->next);
+        c->next = rd_kafka_topic_partition_list_copy(parts);
+    } else {
+        begin_turn(c, TURN_ASSIGNED, parts);
+    }
     rd_kafka_yield(rk);
 }
 
@@ -154,6 +184,7 @@ struct kafka_consumer *kafka_consumer_destroy(struct kafka_consumer *c)
         rd_kafka_queue_destroy(TAKE_PTR(c->queue));
     }
     kafka_list_destroyp(&c->list);
+    kafka_list_destroyp(&c->next);
     free(c->places);
     buf_fini(&c->headers);
     c->places = NULL;

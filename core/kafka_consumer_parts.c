@@ -124,9 +124,17 @@ int kafka_consumer_give(struct kafka_consumer *c, struct err *err)
         return kafka_fail_class(err, KAFKA_WRONG,
                                 "could not give partitions back: nobody asked for them");
     }
+    bool lost = c->turn == TURN_LOST; /* given back when it was lost */
     read_none(c);
     c->turn = TURN_NONE;
-    struct kafka_fault f = kafka_link_fault(&c->link, rd_kafka_assign(c->link.rk, NULL));
+    if (c->next) {
+        kafka_list_destroyp(&c->list);
+        c->list = TAKE_PTR(c->next);
+        c->turn = TURN_ASSIGNED;
+        c->told = false;
+    }
+    struct kafka_fault f = {.code = lost ? 0 : rd_kafka_assign(c->link.rk, NULL)};
+    f = f.code ? kafka_link_fault(&c->link, f.code) : f;
     return f.code ? kafka_fail(err, &f, NULL, "could not give partitions back") : 0;
 }
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #define E(name)  RD_KAFKA_RESP_ERR_##name
+#define FENCED   "another producer has taken over, or the transaction took too long"
 #define START_IT "start the broker, or check --brokers (OFFPEAK_BROKERS)"
 #define TOPICS   "run: offpeak topics check"
 #define ALLOW    "run: offpeak topics check, which prints the missing permissions"
@@ -65,9 +66,9 @@ static const struct row rows[] = {
      "an earlier record of this producer was refused", NULL},
 
     /* this producer cannot go on */
-    {E(_FENCED), KAFKA_REMAKE, 0, "another producer has taken over", NULL},
-    {E(PRODUCER_FENCED), KAFKA_REMAKE, 0, "another producer has taken over", NULL},
-    {E(INVALID_PRODUCER_EPOCH), KAFKA_REMAKE, 0, "another producer has taken over", NULL},
+    {E(_FENCED), KAFKA_REMAKE, 0, FENCED, NULL},
+    {E(PRODUCER_FENCED), KAFKA_REMAKE, 0, FENCED, NULL},
+    {E(INVALID_PRODUCER_EPOCH), KAFKA_REMAKE, 0, FENCED, NULL},
     {E(TRANSACTION_COORDINATOR_FENCED), KAFKA_REMAKE, 0,
      "the coordinator of transactions has moved", NULL},
     {E(UNKNOWN_PRODUCER_ID), KAFKA_REMAKE, 0, "the broker has forgotten this producer",
@@ -135,8 +136,8 @@ static const struct row rows[] = {
     {E(INVALID_CONFIG), KAFKA_WRONG, 0, "the broker does not take this setting", NULL},
     {E(INVALID_REQUEST), KAFKA_WRONG, 0, "the broker does not take this request", NULL},
     {E(INVALID_PARTITIONS), KAFKA_WRONG, 0, "not a valid number of partitions", NULL},
-    {E(INVALID_REPLICATION_FACTOR), KAFKA_WRONG, 0,
-     "there are fewer brokers than replicas", NULL},
+    {E(INVALID_REPLICATION_FACTOR), KAFKA_RETRY, 0,
+     "too few brokers are up for the replicas", NULL},
     {E(INVALID_TRANSACTION_TIMEOUT), KAFKA_WRONG, 0,
      "the broker allows only shorter transactions (transaction.max.timeout.ms)", NULL},
     {E(INVALID_SESSION_TIMEOUT), KAFKA_WRONG, 0,

@@ -108,6 +108,7 @@ struct kafka_consumer {
     bool told;
     struct kafka_place *places; /* of the turn; they point into list */
     rd_kafka_topic_partition_list_t *list;
+    rd_kafka_topic_partition_list_t *next; /* assigned before a loss was answered */
     struct kafka_spots spots;
     rd_kafka_queue_t *queue;     /* by hand: what all partitions are read into */
     rd_kafka_message_t *message; /* what the last event points into */

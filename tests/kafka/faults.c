@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <unistd.h>
 
 static int go_on(void **state)
@@ -200,26 +201,57 @@ static int commit_at_last(struct world *w, const char *value)
     return remakes;
 }
 
+static void *restart_broker(void *arg)
+{
+    const char *const kill[] = {"scripts/kafka", "kill", NULL};
+    const char *const up[] = {"scripts/kafka", "up", NULL};
+    struct world *w = arg;
+    spawn(kill);
+    usleep(7000000); /* longer than the session */
+    spawn(up);
+    atomic_store(&w->restarted, true);
+    return NULL;
+}
+
+/* A member that polls all the time, as it must. True for a record of this value. */
+static bool poll_member(struct world *w, const char *value)
+{
+    struct kafka_event e;
+    int rc = kafka_consumer_poll(w->peer, 50, &e, &w->err);
+    if (rc == 1 && e.what == KAFKA_ASSIGNED) {
+        take_all(w, w->peer, &e);
+    } else if (rc == 1 && (e.what == KAFKA_REVOKED || e.what == KAFKA_LOST)) {
+        rc = kafka_consumer_give(w->peer, &w->err);
+    } else if (rc == 1 && e.what == KAFKA_RECORD) {
+        return span_is(e.value, value);
+    }
+    if (rc == -KAFKA_FENCED || rc == -KAFKA_REMAKE) {
+        fail_msg("%s", w->err.msg);
+    }
+    return false;
+}
+
 static void a_broker_that_was_killed_and_came_back_is_used_again(void **state)
 {
     struct world *w = *state;
-    const char *const kill[] = {"scripts/kafka", "kill", NULL};
-    const char *const up[] = {"scripts/kafka", "up", NULL};
+    pthread_t restart;
     make_topic(w, w->topic, 1, NULL, NULL);
     w->p = ready_producer(w, w->name);
     commit_at_last(w, "before");
     w->c = by_hand(w, false);
     read_from(w, w->c, w->topic, 0, KAFKA_BEGINNING);
     w->peer = member(w, w->topic, "one");
-    struct kafka_event e = await(w, w->peer, KAFKA_ASSIGNED);
-    take_all(w, w->peer, &e);
     assert_true(span_is(next_record(w, w->c).value, "before"));
-    assert_true(span_is(next_record(w, w->peer).value, "before"));
+    while (!poll_member(w, "before")) {
+    }
     OK(w, kafka_producer_begin(w->p, &w->err));
     OK(w, put(w, w->p, w->topic, "lost or not"));
     OK(w, kafka_producer_flush(w->p, CALL_MS, &w->err));
-    spawn(kill);
-    spawn(up);
+    assert_int_equal(pthread_create(&restart, NULL, restart_broker, w), 0);
+    while (!atomic_load(&w->restarted)) {
+        poll_member(w, "after");
+    }
+    assert_int_equal(pthread_join(restart, NULL), 0);
     int rc = kafka_producer_commit(w->p, &(struct kafka_commit){.n = 0}, 10000, &w->err);
     print_message("a commit over the restart: %d %s\n", rc, rc < 0 ? w->err.msg : "");
     if (rc < 0) {
@@ -233,19 +265,7 @@ static void a_broker_that_was_killed_and_came_back_is_used_again(void **state)
     }
     bool seen = false;
     for (int64_t end = now_ms() + 60000; !seen && now_ms() < end;) {
-        rc = kafka_consumer_poll(w->peer, 100, &e, &w->err);
-        if (rc == 1 && e.what == KAFKA_ASSIGNED) {
-            take_all(w, w->peer, &e);
-        } else if (rc == 1 && (e.what == KAFKA_REVOKED || e.what == KAFKA_LOST)) {
-            rc = kafka_consumer_give(w->peer, &w->err);
-        } else {
-            seen = rc == 1 && e.what == KAFKA_RECORD && span_is(e.value, "after");
-        }
-        if (rc == -KAFKA_FENCED) { /* by its own former self: kafka.h, KAFKA_FENCED */
-            print_message("the member was fenced\n");
-            kafka_consumer_destroy(w->peer);
-            w->peer = member(w, w->topic, "one");
-        }
+        seen = poll_member(w, "after");
     }
     assert_true(seen);
 }

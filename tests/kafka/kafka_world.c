@@ -114,8 +114,13 @@ void make_topic(struct world *w, const char *topic, int partitions, const char *
                 const char *value)
 {
     const struct kafka_setting one = {setting, value};
-    IS(w, 1,
-       kafka_admin_create(w->admin, topic, partitions, &one, setting ? 1 : 0, &w->err));
+    int64_t end = now_ms() + CALL_MS;
+    int rc;
+    do { /* a broker that stood still is not up again at once */
+        rc = kafka_admin_create(w->admin, topic, partitions, &one, setting ? 1 : 0,
+                                &w->err);
+    } while (rc == -KAFKA_RETRY && now_ms() < end);
+    IS(w, 1, rc);
 }
 
 struct kafka_producer *open_producer(struct world *w, const char *id)

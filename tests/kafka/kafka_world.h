@@ -15,6 +15,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <cmocka.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #define CALL_MS 20000
@@ -31,6 +32,7 @@ struct world {
     char name[40];                   /* unique to this test */
     char topic[60], second[60];
     char file[4200];
+    atomic_bool restarted;
 };
 
 int world_setup(void **state);
