@@ -109,6 +109,13 @@ int queue_open(struct queue **ret, const struct queue_conf *conf, struct err *er
  * closed before. */
 struct queue *queue_close(struct queue *q);
 
+/* With a broker: what on_owner was told last. Without a loop nobody is told: ask here, again and
+ * again, and err is why. */
+enum queue_ownership queue_ownership(struct queue *q, struct err *err);
+/* The answer to QUEUE_LOST: the role is closed. Partitions go to others only now (or after 20 s,
+ * when its commits fail). */
+void queue_release_ownership(struct queue *q);
+
 /* Tries to become the owner of a queue opened without: 1 yes, 0 somebody else is. */
 int queue_take_ownership(struct queue *q, struct err *err);
 /* A line the owner leaves for others to read: its endpoint and account. 1 found, 0 no owner. */

@@ -1,5 +1,5 @@
 /*
- * queue_lmdb.h - inside the embedded engine of core/queue.h; for core/queue_lmdb*.c only.
+ * queue_lmdb.h - inside the store of core/queue.h; for core/queue_lmdb*.c and queue_kafka*.c.
  *
  * A data folder:
  *
@@ -20,8 +20,14 @@
  * pages are. A partition above 0 has a name and an id of its own: "ready#3". What one program
  * does on one machine has nothing to spread and stays in partition 0.
  *
- * Threads: one commit thread opens write transactions, nobody else does. A read transaction
- * lives inside one call; its handle belongs to a cursor and is renewed and reset.
+ * Threads: one commit thread opens write transactions, and with a broker the thread that fills
+ * the copies; nobody else does. A read transaction lives inside one call; its handle belongs to
+ * a cursor and is renewed and reset.
+ *
+ * With a broker the folder holds copies. A log that is a copy (TOPIC_COPY) has the broker's
+ * offsets, which are not dense: what is not there is passed over, while in an embedded log a
+ * missing record is damage. `meta` then also has the broker's mark and, for each table, how far
+ * its copy is ("at:" and the table's name).
  *
  * Rules from LMDB's lmdb.h ("Caveats"): never open a file twice in a process, never use an
  * environment after fork, no remote file systems, no long-lived read transactions. Flags that
@@ -64,9 +70,12 @@ struct store {
 
 struct topic_row {
     uint32_t id;
-    uint32_t acked;            /* an owner acknowledged a record of it, ever */
+    uint32_t flags;            /* TOPIC_* */
     uint64_t first, next, low; /* first kept, next to be given, lowest unacked */
 };
+
+#define TOPIC_ACKED 1u /* an owner acknowledged a record of it, ever */
+#define TOPIC_COPY  2u /* of a log on a broker: its offsets have gaps */
 
 int store_open(struct store *s, const char *dir, int dir_fd, struct err *err);
 void store_close(struct store *s);
@@ -100,6 +109,8 @@ int store_table(const struct store *s, MDB_txn *txn, const char *name, uint32_t 
 /* The topic and partition of an id. */
 int store_topic_of(const struct store *s, MDB_txn *txn, uint32_t id,
                    struct queue_at *ret);
+/* The first record of a log at or above *offset: 0, or MDB_NOTFOUND. */
+int store_log_next(const struct store *s, MDB_txn *txn, uint32_t topic, uint64_t *offset);
 int store_put_name(const struct store *s, MDB_txn *txn, const struct store_name *name,
                    struct span value);
 int store_number(const struct store *s, MDB_txn *txn, const char *name, uint64_t *ret);
@@ -123,6 +134,15 @@ static inline void put_be64(uint8_t *p, uint64_t v)
     for (int i = 0; i < 8; i++) {
         p[i] = (uint8_t)(v >> (56 - 8 * i));
     }
+}
+
+static inline uint64_t get_be64(const uint8_t *p)
+{
+    uint64_t v = 0;
+    for (int i = 0; i < 8; i++) {
+        v = v << 8 | p[i];
+    }
+    return v;
 }
 
 /* ---- the mapped file (queue_lmdb_map.c) ---- */
@@ -191,6 +211,9 @@ struct ack_page { /* the page a write transaction works on */
     uint32_t topic;
     uint64_t number;
     uint8_t bits[ACK_BYTES];
+    /* Told of every page that is written, or dropped (bits NULL); may be NULL. LMDB's code. */
+    int (*changed)(void *ctx, const struct ack_page *page, const uint8_t *bits);
+    void *ctx;
 };
 
 void ack_key(uint32_t topic, uint64_t number, uint8_t ret[static ACK_KEY_BYTES]);
@@ -206,7 +229,21 @@ int ack_skip(const struct store *s, MDB_txn *txn, const struct topic_row *row,
 
 /* ---- transactions: what was collected (queue_lmdb_tx.c) ---- */
 
-enum op_kind { OP_PUT, OP_FORWARD, OP_ROW, OP_ROW_DELETE, OP_ACK, OP_TRIM };
+enum op_kind {
+    OP_PUT,
+    OP_FORWARD,
+    OP_ROW,
+    OP_ROW_DELETE,
+    OP_ACK,
+    OP_TRIM,
+    /* of a copy only (queue_lmdb_copy.c) */
+    OP_COPY,    /* a record at its offset */
+    OP_REACHED, /* there is nothing more below `offset` */
+    OP_START,   /* an empty log that begins at `offset` */
+    OP_DROP,    /* some of its records or rows go */
+    OP_LOW,     /* the lowest unacknowledged offset, as it stands in table `acks` */
+    OP_BITS,    /* the acknowledged ones from `offset` on, up to the end of the page */
+};
 
 struct op {
     enum op_kind kind;
@@ -214,8 +251,10 @@ struct op {
     uint32_t name;
     uint32_t key_bytes, headers_bytes;
     size_t at, value_bytes; /* key, headers, value stand in the arena from `at` */
-    uint64_t offset;        /* ack, trim */
+    uint64_t offset;        /* ack, trim, copies */
     struct rec_ref ref;
+    uint64_t commit; /* of a copy: who wrote it gave it this number, */
+    int64_t time_ms; /* ... and the broker this time */
 };
 
 struct tx_name {
@@ -231,12 +270,15 @@ struct queue_tx {
     size_t n_ops, cap_ops, n_names, cap_names;
     size_t n_records, n_acks, bytes;
     int64_t time_ms;
+    unsigned epoch; /* of the queue when it was begun */
+    bool copied;    /* came from a broker; made by copy_begin */
     /* once handed over */
     struct queue_tx *next;
     queue_commit_fn cb;
     void *ctx;
     bool waited; /* by queue_commit_wait, which frees it */
     bool done, failed;
+    struct err failure;
     uint64_t commit;
 };
 
@@ -244,8 +286,78 @@ void tx_empty(struct queue_tx *tx); /* gives its memory back, keeps the object *
 
 /* ---- applying (queue_lmdb_apply.c): the only code that changes the store ---- */
 
-/* Applies the list as one write transaction and commits it; every tx gets its number. */
+/* A topic or table that a group touches, with its numbers as of now. */
+struct part {
+    struct store_name is;
+    bool dirty, acked, trimmed; /* acked, trimmed: by this group */
+    uint32_t id;                /* of a table */
+    struct topic_row row;
+};
+
+struct apply {
+    struct queue *q;
+    const struct store *s;
+    MDB_txn *txn;
+    struct part *parts;
+    size_t n, cap;
+    uint64_t commit, ids, last;
+    bool new_ids, more; /* more: OP_DROP has left some */
+    struct ack_page page;
+    struct err *err;
+};
+
+/* Applies the list as one write transaction and commits it; every tx gets its number. With a
+ * broker it was committed there before, and the number is given. */
 int apply_group(struct queue *q, struct queue_tx *group, struct err *err);
+int apply_copy_op(struct apply *a, const struct queue_tx *tx, const struct op *op,
+                  struct part *p); /* queue_lmdb_copy.c; LMDB's code */
+
+/* What the acks of a group will change, found out before anything is. */
+struct ack_change {
+    struct store_name topic;
+    uint64_t low;    /* the lowest unacknowledged offset then */
+    size_t first, n; /* pages */
+};
+struct ack_change_page {
+    uint32_t topic;
+    uint64_t number;
+    bool gone;
+    uint8_t bits[ACK_BYTES];
+};
+struct ack_plan {
+    struct ack_change *topics;
+    struct ack_change_page *pages;
+    size_t n_topics, n_pages, cap_pages;
+};
+int apply_plan_acks(struct queue *q, struct queue_tx *group, struct ack_plan *ret,
+                    struct err *err);
+void ack_plan_fini(struct ack_plan *plan);
+
+/* ---- copies of what stands on a broker (queue_lmdb_copy.c) ---- */
+
+/* One record or row as the broker has it. */
+struct copied {
+    struct store_name of;
+    uint64_t offset, commit;
+    int64_t time_ms;
+    struct span key, headers, value; /* value.p NULL: a row that is gone */
+};
+
+int copy_begin(struct queue *q, struct queue_tx **ret);
+int copy_add(struct queue_tx *tx, const struct copied *c, struct err *err);
+/* kind: OP_REACHED, OP_START, OP_DROP, OP_LOW; `value` with OP_BITS. */
+int copy_mark(struct queue_tx *tx, enum op_kind kind, const struct store_name *of,
+              uint64_t offset, struct span value, struct err *err);
+/* Stores it and empties tx for the next; 1 when OP_DROP has left some. */
+int copy_apply(struct queue_tx *tx, struct err *err);
+void copy_clear(struct queue_tx *tx); /* forgets what was collected */
+/* How far the copy is: the offset to go on with. 1, or 0 when there is none. */
+int copy_position(struct queue *q, const struct store_name *of, uint64_t *ret,
+                  struct err *err);
+int copy_topic(struct queue *q, const struct store_name *of, struct topic_row *ret,
+               struct err *err); /* 1, 0 none */
+#define COPY_AT_MAX (NAME_KEY_MAX + 4)
+void copy_at_key(const struct store_name *of, char ret[static COPY_AT_MAX]);
 
 /* ---- the queue ---- */
 
@@ -264,9 +376,9 @@ struct commits { /* the commit thread and its two lists (queue_lmdb_commit.c) */
     struct queue_tx *waiting, **waiting_end;
     struct queue_tx *done, **done_end;
     size_t n_waiting, n_records, n_bytes;
-    bool hurry; /* somebody blocks in queue_commit_wait */
-    bool failed;
-    struct err failure; /* why; never changes once `failed` */
+    bool hurry;  /* somebody blocks in queue_commit_wait */
+    bool failed; /* nothing is written any more; with a broker, in this epoch */
+    struct err failure;
     int64_t linger_ms, checked_ms;
     struct loop_wake *wake;
 };
@@ -280,6 +392,12 @@ struct queue {
     struct loop *loop;
     struct clock clock;
     struct commits commits;
+
+    bool temporary;    /* the folder goes with the queue */
+    struct link *link; /* to a broker, or NULL (queue_kafka.h) */
+    /* A transaction begun in an earlier epoch fails: ownership was lost since, or one before
+     * it was refused. Without a broker it is always 0. */
+    atomic_uint epoch;
 
     pthread_mutex_t peek_mu;
     struct queue_cursor *peek; /* for questions asked while a transaction is collected */
@@ -299,7 +417,12 @@ struct queue {
 bool queue_name_ok(const char *name);
 int64_t queue_time_ms(const struct queue *q);
 
+int tx_add_copied(struct queue_tx *tx, enum op_kind kind, const struct copied *c,
+                  struct err *err);
+
 int commits_init(struct queue *q, struct err *err);
+/* From now on transactions begun before fail with these words; any thread. */
+void commits_fail(struct queue *q, const struct err *err);
 void commits_fini(struct queue *q);
 
 int owner_take(struct queue *q, struct err *err);    /* 1 taken, 0 held by another */
@@ -325,6 +448,7 @@ struct queue_cursor {
     char row[QUEUE_KEY_MAX];
     size_t row_bytes;
     bool past_row; /* `row` itself was returned already */
+    bool asked;    /* a reader of a broker has asked it at this end */
 };
 
 int read_begin(struct queue_cursor *c, struct err *err);

@@ -5,6 +5,9 @@
  * are no rows, above it only where something was acknowledged. Nothing is held in memory: a
  * feed looks at the bits in the snapshot it reads from, the commit thread changes a page at
  * a time.
+ *
+ * In a copy of a broker's log offsets are missing (its transactions leave marks there): the low
+ * water passes over them.
  */
 #include "core/queue_lmdb.h"
 
@@ -58,7 +61,8 @@ int ack_flush(const struct store *s, MDB_txn *txn, struct ack_page *page)
     MDB_val k = val_of(key, sizeof(key)), v = val_of(page->bits, ACK_BYTES);
     page->dirty = false;
     page->stored = true;
-    return mdb_put(txn, s->rows, &k, &v, 0);
+    int rc = page->changed ? page->changed(page->ctx, page, page->bits) : 0;
+    return rc ? rc : mdb_put(txn, s->rows, &k, &v, 0);
 }
 
 static int page_load(const struct store *s, MDB_txn *txn, struct ack_page *page,
@@ -108,7 +112,25 @@ static int page_drop(const struct store *s, MDB_txn *txn, struct ack_page *page)
     ack_key(page->topic, page->number, key);
     MDB_val k = val_of(key, sizeof(key));
     page->loaded = false;
-    return page->stored ? mdb_del(txn, s->rows, &k, NULL) : 0;
+    if (!page->stored) {
+        return 0;
+    }
+    int rc = page->changed ? page->changed(page->ctx, page, NULL) : 0;
+    return rc ? rc : mdb_del(txn, s->rows, &k, NULL);
+}
+
+/* From an offset that is not acknowledged to the record that stands there, or behind it. */
+static int pass_gap(const struct store *s, MDB_txn *txn, struct topic_row *row)
+{
+    if (!(row->flags & TOPIC_COPY)) {
+        return 0;
+    }
+    int rc = store_log_next(s, txn, row->id, &row->low);
+    if (rc == MDB_NOTFOUND) {
+        row->low = row->next;
+        rc = 0;
+    }
+    return rc;
 }
 
 /* Moves the low water over what is acknowledged; a page it leaves behind is deleted. */
@@ -116,18 +138,20 @@ int ack_advance(const struct store *s, MDB_txn *txn, struct ack_page *page,
                 struct topic_row *row)
 {
     while (row->low < row->next) {
-        uint64_t number = row->low / ACK_BITS;
+        uint64_t was = row->low, number = was / ACK_BITS;
         int rc = page_load(s, txn, page, row->id, number);
         if (rc) {
             return rc;
         }
-        uint32_t bit = ack_next_zero(page->bits, (uint32_t)(row->low % ACK_BITS));
+        uint32_t bit = ack_next_zero(page->bits, (uint32_t)(was % ACK_BITS));
         row->low = number * ACK_BITS + bit;
         if (bit < ACK_BITS) {
-            break;
+            rc = pass_gap(s, txn, row);
         }
-        rc = page_drop(s, txn, page);
-        if (rc) {
+        if (rc == 0 && row->low / ACK_BITS != number) {
+            rc = page_drop(s, txn, page);
+        }
+        if (rc || row->low == was) {
             return rc;
         }
     }
@@ -138,7 +162,7 @@ int ack_skip(const struct store *s, MDB_txn *txn, const struct topic_row *row,
              uint64_t from, uint64_t *ret)
 {
     uint64_t at = MAX_OF(from, row->low);
-    while (row->acked && at < row->next) {
+    while ((row->flags & TOPIC_ACKED) && at < row->next) {
         const uint8_t *bits = NULL;
         int rc = page_read(s, txn, row->id, at / ACK_BITS, &bits);
         if (rc == MDB_NOTFOUND) {

@@ -2,30 +2,12 @@
  * queue_lmdb_apply.c - the one place that changes the store: applies what transactions have
  * collected as one LMDB write transaction, with one commit number. Runs on the commit thread.
  */
-#include "core/queue_lmdb.h"
+#include "core/queue_kafka.h"
 #include "core/failpoint.h"
 #include <errno.h>
 #include <stdlib.h>
 
-/* A topic or table that this group touches, with its numbers as of now. */
-struct part {
-    struct store_name is;
-    bool dirty, acked; /* acked: by this group */
-    uint32_t id;       /* of a table */
-    struct topic_row row;
-};
-
-struct apply {
-    struct queue *q;
-    const struct store *s;
-    MDB_txn *txn;
-    struct part *parts;
-    size_t n, cap;
-    uint64_t commit, ids;
-    bool new_ids;
-    struct ack_page page;
-    struct err *err;
-};
+#define PART_NONE SIZE_MAX
 
 static int write_error(struct apply *a, int rc)
 {
@@ -112,7 +94,9 @@ static int apply_row(struct apply *a, const struct queue_tx *tx, const struct op
         return write_error(a, rec_delete(a->s, a->txn, &at, &freed));
     }
     const struct rec rec = {
-        .head = {.commit = a->commit, .time_ms = tx->time_ms, .kind = REC_INLINE},
+        .head = {.commit = tx->copied ? op->commit : a->commit,
+                 .time_ms = tx->copied ? op->time_ms : tx->time_ms,
+                 .kind = REC_INLINE},
         .value = span_of(bytes + op->key_bytes, op->value_bytes),
     };
     int rc = rec_delete_chunks(a->s, a->txn, &at); /* of the row it replaces */
@@ -128,26 +112,39 @@ static int apply_ack(struct apply *a, const struct op *op, struct part *p)
                        (unsigned long long)p->row.next);
     }
     p->acked = p->dirty = true;
-    p->row.acked = 1;
+    p->row.flags |= TOPIC_ACKED;
     if (op->offset < p->row.low) {
         return 0;
     }
     return write_error(a, ack_set(a->s, a->txn, &a->page, p->row.id, op->offset));
 }
 
+/* Of a copy, what is not there is passed over. */
+static int trim_gap(struct apply *a, struct topic_row *row, uint64_t end)
+{
+    if (!(row->flags & TOPIC_COPY)) {
+        return 0;
+    }
+    uint64_t at = row->first;
+    int rc = store_log_next(a->s, a->txn, row->id, &at);
+    row->first = MAX_OF(row->first, rc == 0 ? MIN_OF(at, end) : end);
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
 static int apply_trim(struct apply *a, const struct op *op, struct part *p)
 {
-    bool guard = op->guard || p->row.acked;
+    bool guard = op->guard || (p->row.flags & TOPIC_ACKED);
     uint64_t end = MIN_OF(op->offset, guard ? p->row.low : p->row.next);
     size_t freed = 0;
     for (int i = 0; i < QUEUE_TRIM_RECORDS && freed < QUEUE_TRIM_BYTES; i++) {
-        if (p->row.first >= end) {
+        int rc = trim_gap(a, &p->row, end);
+        if (rc == 0 && p->row.first >= end) {
             break;
         }
         uint8_t key[LOG_KEY_BYTES];
         log_key(p->row.id, p->row.first, key);
         const struct rec_place at = log_place(a->s, key);
-        int rc = rec_delete(a->s, a->txn, &at, &freed);
+        rc = rc ? rc : rec_delete(a->s, a->txn, &at, &freed);
         if (rc) {
             return write_error(a, rc);
         }
@@ -155,12 +152,21 @@ static int apply_trim(struct apply *a, const struct op *op, struct part *p)
         p->dirty = true;
     }
     p->row.low = MAX_OF(p->row.low, p->row.first);
+    p->trimmed = true;
     return 0;
 }
 
-static int apply_op(struct apply *a, const struct queue_tx *tx, const struct op *op)
+static int apply_op(struct apply *a, struct queue_tx *tx, const struct op *op)
 {
-    struct part *p = &a->parts[tx->names[op->name].part];
+    struct tx_name *name = &tx->names[op->name];
+    if (name->part == PART_NONE) {
+        int r = part_find(a, name);
+        if (r < 0) {
+            return r;
+        }
+    }
+    struct part *p = &a->parts[name->part];
+    a->last = MAX_OF(a->last, op->commit);
     switch (op->kind) {
     case OP_PUT:
     case OP_FORWARD: return apply_record(a, tx, op, p);
@@ -168,6 +174,12 @@ static int apply_op(struct apply *a, const struct queue_tx *tx, const struct op 
     case OP_ROW_DELETE: return apply_row(a, tx, op, p);
     case OP_ACK: return apply_ack(a, op, p);
     case OP_TRIM: return apply_trim(a, op, p);
+    case OP_COPY:
+    case OP_REACHED:
+    case OP_START:
+    case OP_DROP:
+    case OP_LOW:
+    case OP_BITS: return write_error(a, apply_copy_op(a, tx, op, p));
     }
     return 0;
 }
@@ -175,8 +187,8 @@ static int apply_op(struct apply *a, const struct queue_tx *tx, const struct op 
 static int apply_tx(struct apply *a, struct queue_tx *tx)
 {
     int r = 0;
-    for (size_t i = 0; r == 0 && i < tx->n_names; i++) {
-        r = part_find(a, &tx->names[i]);
+    for (size_t i = 0; i < tx->n_names; i++) {
+        tx->names[i].part = PART_NONE;
     }
     for (size_t i = 0; r == 0 && i < tx->n_ops; i++) {
         r = apply_op(a, tx, &tx->ops[i]);
@@ -229,12 +241,12 @@ static int apply_begin(struct apply *a, const struct queue_tx *group)
 {
     int rc = mdb_txn_begin(a->s->env, NULL, 0, &a->txn);
     if (rc == 0) {
-        rc = store_number(a->s, a->txn, "commit", &a->commit);
+        rc = store_number(a->s, a->txn, "commit", &a->last);
     }
     if (rc == 0) {
         rc = store_number(a->s, a->txn, "ids", &a->ids);
     }
-    a->commit++;
+    a->commit = group->commit ? group->commit : a->last + !group->copied;
     return rc ? write_error(a, rc) : check_quota(a, group);
 }
 
@@ -259,7 +271,7 @@ static int apply_end(struct apply *a)
         rc = store_put_number(a->s, a->txn, "ids", a->ids);
     }
     if (rc == 0) {
-        rc = store_put_number(a->s, a->txn, "commit", a->commit);
+        rc = store_put_number(a->s, a->txn, "commit", MAX_OF(a->commit, a->last));
     }
     FAILPOINT("queue.before_commit");
     if (rc == 0) {
@@ -300,18 +312,36 @@ static int number_empty(struct queue *q, struct queue_tx *group, struct err *err
     return rc ? store_error(q->dir, "read", rc, err) : 0;
 }
 
+static struct apply *apply_new(struct queue *q, struct err *err)
+{
+    struct apply *a = calloc(1, sizeof(*a));
+    if (a) {
+        a->q = q;
+        a->s = &q->store;
+        a->err = err;
+    }
+    return a;
+}
+
+/* What is not committed by now never will be. */
+static void apply_free(struct apply *a)
+{
+    if (a->txn) {
+        mdb_txn_abort(a->txn);
+    }
+    free(a->parts);
+    free(a);
+}
+
 int apply_group(struct queue *q, struct queue_tx *group, struct err *err)
 {
-    if (group_empty(group)) {
+    if (group->commit == 0 && group_empty(group)) {
         return number_empty(q, group, err);
     }
-    struct apply *a = calloc(1, sizeof(*a));
+    struct apply *a = apply_new(q, err);
     if (!a) {
         return store_error(q->dir, "write to", ENOMEM, err);
     }
-    a->q = q;
-    a->s = &q->store;
-    a->err = err;
     int r = apply_begin(a, group);
     for (struct queue_tx *tx = group; r == 0 && tx; tx = tx->next) {
         r = apply_tx(a, tx);
@@ -319,10 +349,127 @@ int apply_group(struct queue *q, struct queue_tx *group, struct err *err)
     if (r == 0) {
         r = apply_end(a);
     }
-    if (a->txn) {
-        mdb_txn_abort(a->txn);
+    for (size_t i = 0; r == 0 && q->link && !group->copied && i < a->n; i++) {
+        if (a->parts[i].trimmed) {
+            link_trimmed(q->link, &a->parts[i].is, a->parts[i].row.first);
+        }
     }
-    free(a->parts);
-    free(a);
+    r = r == 0 && a->more ? 1 : r;
+    apply_free(a);
+    return r;
+}
+
+/* ---- what acks will change ---- */
+
+void ack_plan_fini(struct ack_plan *plan)
+{
+    free(TAKE_PTR(plan->topics));
+    free(TAKE_PTR(plan->pages));
+    plan->n_topics = plan->n_pages = plan->cap_pages = 0;
+}
+
+static int note_page(void *ctx, const struct ack_page *page, const uint8_t *bits)
+{
+    struct ack_plan *plan = ctx;
+    size_t i = plan->n_pages;
+    while (i-- > 0) {
+        struct ack_change_page *p = &plan->pages[i];
+        if (p->topic == page->topic && p->number == page->number) {
+            break;
+        }
+    }
+    if (i == SIZE_MAX && plan->n_pages == plan->cap_pages) {
+        size_t cap = plan->cap_pages ? 2 * plan->cap_pages : 4;
+        struct ack_change_page *pages = realloc(plan->pages, cap * sizeof(*pages));
+        if (!pages) {
+            return ENOMEM;
+        }
+        plan->pages = pages;
+        plan->cap_pages = cap;
+    }
+    struct ack_change_page *p = &plan->pages[i == SIZE_MAX ? plan->n_pages++ : i];
+    p->topic = page->topic;
+    p->number = page->number;
+    p->gone = bits == NULL;
+    if (bits) {
+        memcpy(p->bits, bits, ACK_BYTES);
+    }
+    return 0;
+}
+
+static int plan_tx(struct apply *a, struct queue_tx *tx)
+{
+    int r = 0;
+    for (size_t i = 0; i < tx->n_names; i++) {
+        tx->names[i].part = PART_NONE;
+    }
+    for (size_t i = 0; r == 0 && i < tx->n_ops; i++) {
+        if (tx->ops[i].kind == OP_ACK) {
+            r = apply_op(a, tx, &tx->ops[i]);
+        }
+    }
+    return r;
+}
+
+static int by_topic(const void *a, const void *b)
+{
+    const struct ack_change_page *x = a, *y = b;
+    int r = (x->topic > y->topic) - (x->topic < y->topic);
+    return r ? r : (x->number > y->number) - (x->number < y->number);
+}
+
+/* The low waters, and to each its pages. */
+static int plan_topics(struct apply *a, struct ack_plan *plan)
+{
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < a->n; i++) {
+        rc = ack_advance(a->s, a->txn, &a->page, &a->parts[i].row);
+    }
+    if (rc == 0) {
+        rc = ack_flush(a->s, a->txn, &a->page);
+    }
+    plan->topics = rc == 0 ? calloc(a->n + 1, sizeof(*plan->topics)) : NULL;
+    if (!plan->topics) {
+        return write_error(a, rc ? rc : ENOMEM);
+    }
+    if (plan->n_pages) {
+        qsort(plan->pages, plan->n_pages, sizeof(*plan->pages), by_topic);
+    }
+    for (size_t i = 0; i < a->n; i++) {
+        struct ack_change *t = &plan->topics[plan->n_topics++];
+        *t = (struct ack_change){.topic = a->parts[i].is, .low = a->parts[i].row.low};
+        while (t->first < plan->n_pages &&
+               plan->pages[t->first].topic != a->parts[i].row.id) {
+            t->first++;
+        }
+        while (t->first + t->n < plan->n_pages &&
+               plan->pages[t->first + t->n].topic == a->parts[i].row.id) {
+            t->n++;
+        }
+    }
+    return 0;
+}
+
+int apply_plan_acks(struct queue *q, struct queue_tx *group, struct ack_plan *ret,
+                    struct err *err)
+{
+    struct apply *a = apply_new(q, err);
+    if (!a) {
+        return store_error(q->dir, "write to", ENOMEM, err);
+    }
+    *ret = (struct ack_plan){0};
+    a->page.changed = note_page;
+    a->page.ctx = ret;
+    int r = apply_begin(a, group);
+    for (struct queue_tx *tx = group; r == 0 && tx; tx = tx->next) {
+        r = plan_tx(a, tx);
+    }
+    if (r == 0) {
+        r = plan_topics(a, ret);
+    }
+    apply_free(a);
+    if (r < 0) {
+        ack_plan_fini(ret);
+    }
     return r;
 }

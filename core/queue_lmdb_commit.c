@@ -3,7 +3,7 @@
  * into one write transaction, and come back in the same order in a second list that the loop
  * is woken for. Only the two lists and the failure are shared, under one mutex.
  */
-#include "core/queue_lmdb.h"
+#include "core/queue_kafka.h"
 #include <stdlib.h>
 
 #define READER_CHECK_MS 10000
@@ -44,7 +44,7 @@ static struct queue_tx *take_group(struct commits *c)
     while (c->waiting) {
         struct queue_tx *tx = c->waiting;
         if (group && (records + tx->n_records > QUEUE_TX_RECORDS ||
-                      bytes + tx->bytes > QUEUE_TX_BYTES)) {
+                      bytes + tx->bytes > QUEUE_TX_BYTES || tx->epoch != group->epoch)) {
             break;
         }
         c->waiting = tx->next;
@@ -65,14 +65,18 @@ static struct queue_tx *take_group(struct commits *c)
     return group;
 }
 
-static void finish_group(struct queue *q, struct queue_tx *group)
+/* `why` NULL: it is stored. */
+static void finish_group(struct queue *q, struct queue_tx *group, const struct err *why)
 {
     struct commits *c = &q->commits;
     while (group) {
         struct queue_tx *tx = group;
         group = tx->next;
         tx->next = NULL;
-        tx->failed = c->failed;
+        tx->failed = why != NULL;
+        if (why) {
+            tx->failure = *why;
+        }
         if (!tx->waited) {
             *c->done_end = tx;
             c->done_end = &tx->next;
@@ -93,22 +97,20 @@ static void run_group(struct queue *q, struct queue_tx *group)
         (void)mdb_reader_check(q->store.env, &dead); /* pages that killed readers pin */
         c->checked_ms = begin;
     }
-    int r = apply_group(q, group, &err);
+    int r = q->link ? link_commit(q->link, group, &err) : apply_group(q, group, &err);
     for (struct queue_tx *tx = group; tx; tx = tx->next) {
         tx_empty(tx);
     }
     if (r == 0) {
         owner_wake(q);
+    } else {
+        commits_fail(q, &err);
     }
     int64_t took_ms = clock_mono_ms(&real) - begin;
 
     pthread_mutex_lock(&c->mu);
     c->linger_ms = took_ms;
-    if (r < 0) {
-        c->failed = true;
-        c->failure = err;
-    }
-    finish_group(q, group);
+    finish_group(q, group, r < 0 ? &err : NULL);
     pthread_mutex_unlock(&c->mu);
 }
 
@@ -127,9 +129,9 @@ static void *commit_main(void *arg)
         }
         linger(q);
         struct queue_tx *group = take_group(c);
-        bool failed = c->failed;
+        bool failed = c->failed && (!q->link || group->epoch != atomic_load(&q->epoch));
         if (failed) { /* after a failure nothing is written any more */
-            finish_group(q, group);
+            finish_group(q, group, &c->failure);
         }
         pthread_mutex_unlock(&c->mu);
         if (!failed) {
@@ -152,6 +154,18 @@ static void fail(struct commits *c, const char *why)
     (void)err_set(&c->failure, ERR_FAIL, "could not commit: %s", why);
 }
 
+void commits_fail(struct queue *q, const struct err *err)
+{
+    struct commits *c = &q->commits;
+    pthread_mutex_lock(&c->mu);
+    c->failed = true;
+    c->failure = *err;
+    if (q->link) {
+        atomic_fetch_add(&q->epoch, 1);
+    }
+    pthread_mutex_unlock(&c->mu);
+}
+
 static void hand_over(struct queue *q, struct queue_tx *tx)
 {
     struct commits *c = &q->commits;
@@ -165,7 +179,7 @@ static void hand_over(struct queue *q, struct queue_tx *tx)
         c->started = true;
     }
     if (!c->started || c->stop) {
-        finish_group(q, tx);
+        finish_group(q, tx, &c->failure);
         pthread_mutex_unlock(&c->mu);
         if (c->wake) {
             loop_wake_send(c->wake);
@@ -208,9 +222,9 @@ int queue_commit_wait(struct queue_tx *tx, uint64_t *ret_commit, struct err *err
     pthread_mutex_unlock(&c->mu);
     int r = 0;
     if (tx->failed) {
-        r = -(int)c->failure.code;
+        r = -(int)tx->failure.code;
         if (err) {
-            *err = c->failure;
+            *err = tx->failure;
         }
     } else if (ret_commit) {
         *ret_commit = tx->commit;
@@ -241,7 +255,7 @@ static void call_back(struct queue *q)
     while ((tx = take_done(&q->commits))) {
         if (tx->cb) {
             tx->cb(tx->ctx, tx->failed ? 0 : tx->commit,
-                   tx->failed ? &q->commits.failure : NULL);
+                   tx->failed ? &tx->failure : NULL);
         }
         loop_unhold(q->loop);
         queue_tx_drop(tx);

@@ -5,7 +5,7 @@
  * snapshot as the record, so a restart, a rewind and the ordinary case are one code path. A
  * topic found empty is not looked at again before the store has changed.
  */
-#include "core/queue_lmdb.h"
+#include "core/queue_kafka.h"
 #include <errno.h>
 #include <stdlib.h>
 
@@ -194,6 +194,26 @@ struct queue_feed *queue_feed_close(struct queue_feed *f)
 
 /* ---- the next record ---- */
 
+/* The first record at or above `from` that is there and not acknowledged; row->next: none. */
+static int find_unacked(const struct store *s, MDB_txn *txn, const struct topic_row *row,
+                        uint64_t from, uint64_t *ret)
+{
+    int rc = ack_skip(s, txn, row, from, ret);
+    while (rc == 0 && (row->flags & TOPIC_COPY) && *ret < row->next) {
+        uint64_t at = *ret;
+        rc = store_log_next(s, txn, row->id, ret);
+        if (rc || *ret == at) {
+            break;
+        }
+        rc = ack_skip(s, txn, row, *ret, ret);
+    }
+    if (rc == MDB_NOTFOUND) {
+        *ret = row->next;
+        rc = 0;
+    }
+    return rc;
+}
+
 static int topic_next(struct queue_feed *f, struct feed_topic *t, struct queue_msg *ret,
                       struct err *err)
 {
@@ -203,13 +223,14 @@ static int topic_next(struct queue_feed *f, struct feed_topic *t, struct queue_m
     struct topic_row row;
     int rc = store_topic(s, txn, t->name, t->partition, &row);
     if (rc == 0) {
-        rc = ack_skip(s, txn, &row, t->next, &at.offset);
+        rc = find_unacked(s, txn, &row, t->next, &at.offset);
     }
     if (rc) {
         return read_error(f->cursor, rc, err);
     }
     if (at.offset >= row.next) {
         t->next = MAX_OF(t->next, row.next);
+        link_given(f->q->link, t->name, t->partition, t->next);
         t->dry_txn = mdb_txn_id(txn);
         return 0;
     }
@@ -217,6 +238,7 @@ static int topic_next(struct queue_feed *f, struct feed_topic *t, struct queue_m
     int r = read_log_record(f->cursor, &at, &row, ret, err);
     if (r > 0) {
         t->next = at.offset + 1;
+        link_given(f->q->link, t->name, t->partition, t->next);
     }
     return r;
 }
@@ -272,6 +294,7 @@ int queue_pause(struct queue_feed *f, const char *topic, uint32_t partition,
     }
     t->paused = true;
     t->next = offset;
+    link_given(f->q->link, topic, partition, offset);
     return 0;
 }
 

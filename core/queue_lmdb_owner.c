@@ -6,7 +6,7 @@
  * (its sender killed between commit and send), so whoever watches also looks at LMDB's last
  * transaction number twice a second.
  */
-#include "core/queue_lmdb.h"
+#include "core/queue_kafka.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -185,6 +185,9 @@ int owner_take(struct queue *q, struct err *err)
 
 int queue_take_ownership(struct queue *q, struct err *err)
 {
+    if (q->link) { /* the broker says it */
+        return queue_ownership(q, err) == QUEUE_READY;
+    }
     return owner_take(q, err);
 }
 
@@ -235,7 +238,7 @@ static void on_poll(void *ctx)
 {
     struct queue *q = CAST_CTX(queue, ctx, QUEUE_MAGIC);
     loop_timer_start(q->poll, POLL_MS);
-    if (store_last_txn(&q->store) != q->seen_txn) {
+    if (store_last_txn(&q->store) != q->seen_txn || link_asks(q->link)) {
         watch_notify(q);
     }
 }

@@ -3,7 +3,7 @@
  * what was asked for, and resets it. Renewing costs less than a microsecond; a transaction
  * left open would keep every page that was freed since from being used again.
  */
-#include "core/queue_lmdb.h"
+#include "core/queue_kafka.h"
 #include <errno.h>
 #include <stdlib.h>
 
@@ -153,7 +153,7 @@ int read_log_record(struct queue_cursor *c, const struct queue_at *at,
     MDB_val k = val_of(key, sizeof(key)), v;
     int rc = mdb_get(c->txn, c->q->store.log, &k, &v);
     if (rc == MDB_NOTFOUND) {
-        return damaged(c, at, "it is missing", err);
+        return row->flags & TOPIC_COPY ? 0 : damaged(c, at, "it is missing", err);
     }
     return rc ? read_error(c, rc, err) : copy_out(c, at, &place, v, ret, err);
 }
@@ -168,6 +168,7 @@ static int set_position(struct queue_cursor *c, enum read_mode mode, const char 
         return -ERR_INPUT;
     }
     c->mode = mode;
+    c->asked = false;
     c->partition = partition;
     memcpy(c->name, name, strlen(name) + 1);
     return 0;
@@ -203,8 +204,14 @@ static int next_record(struct queue_cursor *c, struct queue_msg *ret, struct err
         return rc == MDB_NOTFOUND ? 0 : read_error(c, rc, err);
     }
     at.offset = MAX_OF(c->offset, row.first);
-    if (at.offset >= row.next) {
+    if (row.flags & TOPIC_COPY) {
+        rc = store_log_next(&c->q->store, c->txn, row.id, &at.offset);
+    }
+    if (at.offset >= row.next || rc == MDB_NOTFOUND) {
         return 0;
+    }
+    if (rc) {
+        return read_error(c, rc, err);
     }
     memcpy(at.topic, c->name, sizeof(at.topic));
     int r = read_log_record(c, &at, &row, ret, err);
@@ -253,14 +260,39 @@ static int next_row(struct queue_cursor *c, struct queue_msg *ret, struct err *e
     return r;
 }
 
+static struct store_name name_of(enum read_mode mode, const char *name,
+                                 uint32_t partition)
+{
+    struct store_name of = {.kind = mode == READ_TOPIC ? 'T' : 'R',
+                            .partition = partition};
+    memcpy(of.name, name, strlen(name) + 1);
+    return of;
+}
+
+/* A command beside a broker reads up to an end, and at the end asks again. */
+static int ask_broker(struct queue_cursor *c, struct err *err)
+{
+    const struct store_name of = name_of(c->mode, c->name, c->partition);
+    int r = c->asked ? 0 : link_refresh(c->q->link, &of, c->offset, err);
+    c->asked = r == 0;
+    return r;
+}
+
 int queue_read(struct queue_cursor *c, struct queue_msg *ret, struct err *err)
 {
-    int r = c->mode == READ_NONE ? 0 : read_begin(c, err);
-    if (c->mode == READ_NONE || r < 0) {
+    if (c->mode == READ_NONE) {
+        return 0;
+    }
+    int r = c->q->link ? ask_broker(c, err) : 0;
+    if (r == 0) {
+        r = read_begin(c, err);
+    }
+    if (r < 0) {
         return r;
     }
     r = c->mode == READ_TOPIC ? next_record(c, ret, err) : next_row(c, ret, err);
     read_end(c);
+    c->asked = r != 0;
     return r;
 }
 
@@ -293,6 +325,15 @@ int queue_fetch(struct queue_cursor *c, const struct queue_at *at, struct queue_
     }
     r = fetch(c, &where, ret, err);
     read_end(c);
+    if (r == 0 && link_asks(c->q->link)) {
+        const struct store_name of = name_of(READ_TOPIC, where.topic, where.partition);
+        r = link_refresh(c->q->link, &of, where.offset, err);
+        r = r < 0 ? r : read_begin(c, err);
+        if (r == 0) {
+            r = fetch(c, &where, ret, err);
+            read_end(c);
+        }
+    }
     return r;
 }
 
@@ -323,7 +364,9 @@ int queue_table_get(struct queue_cursor *c, const char *table, uint32_t partitio
         return 0;
     }
     memcpy(at.topic, table, strlen(table) + 1);
-    int r = read_begin(c, err);
+    const struct store_name of = name_of(READ_TABLE, table, partition);
+    int r = link_refresh_row(c->q->link, &of, err);
+    r = r < 0 ? r : read_begin(c, err);
     if (r < 0) {
         return r;
     }
@@ -371,7 +414,8 @@ static int list_names(struct queue_cursor *c, char kind, const char *const range
     if (prefix.n >= QUEUE_NAME_MAX || strlen(range[1]) >= QUEUE_NAME_MAX) {
         return 0;
     }
-    int r = read_begin(c, err);
+    int r = link_refresh_names(c->q->link, err);
+    r = r < 0 ? r : read_begin(c, err);
     if (r < 0) {
         return r;
     }
@@ -401,6 +445,10 @@ int queue_bounds(struct queue_cursor *c, const char *topic, uint32_t partition,
                  uint64_t *ret_first, uint64_t *ret_end, struct err *err)
 {
     struct topic_row row = {0};
+    if (link_asks(c->q->link) && queue_name_ok(topic)) {
+        const struct store_name of = name_of(READ_TOPIC, topic, partition);
+        return link_bounds(c->q->link, &of, ret_first, ret_end, err);
+    }
     int r = read_begin(c, err);
     if (r < 0) {
         return r;

@@ -171,6 +171,27 @@ int store_topic_of(const struct store *s, MDB_txn *txn, uint32_t id, struct queu
     return rc;
 }
 
+int store_log_next(const struct store *s, MDB_txn *txn, uint32_t topic, uint64_t *offset)
+{
+    uint8_t key[LOG_KEY_BYTES];
+    MDB_cursor *c = NULL;
+    int rc = mdb_cursor_open(txn, s->log, &c);
+    if (rc) {
+        return rc;
+    }
+    log_key(topic, *offset, key);
+    MDB_val k = val_of(key, sizeof(key)), v;
+    rc = mdb_cursor_get(c, &k, &v, MDB_SET_RANGE);
+    if (rc == 0 && (k.mv_size != sizeof(key) || memcmp(k.mv_data, key, 8) != 0)) {
+        rc = MDB_NOTFOUND; /* the next log begins */
+    }
+    if (rc == 0) {
+        *offset = get_be64((const uint8_t *)k.mv_data + 8);
+    }
+    mdb_cursor_close(c);
+    return rc;
+}
+
 int store_number(const struct store *s, MDB_txn *txn, const char *name, uint64_t *ret)
 {
     MDB_val k = val_of(name, strlen(name)), v;

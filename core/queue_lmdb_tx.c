@@ -2,7 +2,7 @@
  * queue_lmdb_tx.c - collecting a transaction: everything is checked and copied here, so that
  * what is handed to the commit thread can only fail for reasons of the disk.
  */
-#include "core/queue_lmdb.h"
+#include "core/queue_kafka.h"
 #include "core/headers.h"
 #include <ctype.h>
 #include <stdlib.h>
@@ -30,6 +30,7 @@ int queue_begin(struct queue *q, struct queue_tx **ret)
         return -ERR_FAIL;
     }
     tx->q = q;
+    tx->epoch = atomic_load(&q->epoch);
     buf_init(&tx->arena, TX_ARENA_MAX);
     q->n_users++;
     *ret = tx;
@@ -191,7 +192,20 @@ static int check_owner(const struct queue_tx *tx, const char *what,
 struct op_parts {
     struct op_name to;
     struct span key, headers, value;
+    size_t goes_along; /* bytes of a value that is passed on, where it travels whole */
 };
+
+/* What a broker is known to refuse costs a transaction; so it does not get that far. */
+static int check_broker(const struct queue_tx *tx, const struct op_parts *p,
+                        struct err *err)
+{
+    struct store_name to = {.kind = p->to.kind, .partition = p->to.partition};
+    if (!tx->q->link || tx->copied) {
+        return 0;
+    }
+    memcpy(to.name, p->to.name, strlen(p->to.name) + 1);
+    return link_may_put(tx->q->link, &to, p->value.n + p->goes_along, err);
+}
 
 static int tx_add(struct queue_tx *tx, enum op_kind kind, const struct op_parts *p,
                   const struct rec_ref *ref, struct err *err)
@@ -203,7 +217,10 @@ static int tx_add(struct queue_tx *tx, enum op_kind kind, const struct op_parts 
         r = check_sizes(p->to.name, p->key, p->headers, p->value, err);
     }
     if (r == 0) {
-        r = check_room(tx, n, err);
+        r = check_broker(tx, p, err);
+    }
+    if (r == 0) {
+        r = check_room(tx, n + p->goes_along, err);
     }
     if (r == 0) {
         r = tx_name(tx, &p->to, &name, err);
@@ -231,21 +248,36 @@ static int tx_add(struct queue_tx *tx, enum op_kind kind, const struct op_parts 
     }
     tx->n_ops++;
     tx->n_records++;
-    tx->bytes += n;
+    tx->bytes += n + p->goes_along;
     return 0;
+}
+
+int tx_add_copied(struct queue_tx *tx, enum op_kind kind, const struct copied *c,
+                  struct err *err)
+{
+    const struct op_parts p = {
+        {c->of.kind, c->of.name, c->of.partition}, c->key, c->headers, c->value, 0};
+    int r = tx_add(tx, kind, &p, NULL, err);
+    if (r == 0) {
+        struct op *op = &tx->ops[tx->n_ops - 1];
+        op->offset = c->offset;
+        op->commit = c->commit;
+        op->time_ms = c->time_ms;
+    }
+    return r;
 }
 
 int queue_put(struct queue_tx *tx, const char *topic, uint32_t partition, struct span key,
               struct span headers, struct span value, struct err *err)
 {
-    const struct op_parts p = {{'T', topic, partition}, key, headers, value};
+    const struct op_parts p = {{'T', topic, partition}, key, headers, value, 0};
     return tx_add(tx, OP_PUT, &p, NULL, err);
 }
 
 int queue_table_put(struct queue_tx *tx, const char *table, uint32_t partition,
                     struct span key, struct span value, struct err *err)
 {
-    const struct op_parts p = {{'R', table, partition}, key, SPAN_NONE, value};
+    const struct op_parts p = {{'R', table, partition}, key, SPAN_NONE, value, 0};
     if (key.n == 0) {
         return err_set(err, ERR_INPUT, "could not put a row into '%s': its key is empty",
                        table);
@@ -255,7 +287,7 @@ int queue_table_put(struct queue_tx *tx, const char *table, uint32_t partition,
 
 /* The place of the bytes that `from` stands for; a reference is followed, once and for all. */
 static int find_ref(struct queue *q, const struct queue_at *from, struct rec_ref *ret,
-                    struct err *err)
+                    size_t *ret_bytes, struct err *err)
 {
     struct topic_row row;
     struct rec rec;
@@ -278,6 +310,9 @@ static int find_ref(struct queue *q, const struct queue_at *from, struct rec_ref
     } else if (rc == 0) {
         *ret = (struct rec_ref){.offset = from->offset, .topic = row.id};
     }
+    if (rc == 0 && q->link) {
+        *ret_bytes = (size_t)rec.head.value_bytes;
+    }
     read_end(q->peek);
     if (rc == MDB_NOTFOUND) {
         return err_set(err, ERR_INPUT,
@@ -292,15 +327,16 @@ int queue_forward(struct queue_tx *tx, const char *topic, uint32_t partition,
                   struct err *err)
 {
     struct rec_ref ref = {0};
+    size_t bytes = 0;
     const struct op_name source = {'T', from->topic, from->partition};
     int r = check_name(&source, err);
     if (r < 0) {
         return r;
     }
     pthread_mutex_lock(&tx->q->peek_mu);
-    r = find_ref(tx->q, from, &ref, err);
+    r = find_ref(tx->q, from, &ref, &bytes, err);
     pthread_mutex_unlock(&tx->q->peek_mu);
-    const struct op_parts p = {{'T', topic, partition}, key, headers, SPAN_NONE};
+    const struct op_parts p = {{'T', topic, partition}, key, headers, SPAN_NONE, bytes};
     return r < 0 ? r : tx_add(tx, OP_FORWARD, &p, &ref, err);
 }
 
@@ -360,7 +396,7 @@ int queue_trim(struct queue_tx *tx, const char *topic, uint32_t partition,
     if (r <= 0) {
         return r;
     }
-    bool guard = row.acked || feed_covers(tx->q, topic);
+    bool guard = (row.flags & TOPIC_ACKED) || feed_covers(tx->q, topic);
     uint64_t end = MIN_OF(before, guard ? row.low : row.next);
     if (end <= row.first) {
         return 0;

@@ -102,6 +102,14 @@ int32_t topics_partitions(const struct topic_spec *spec)
     return spec ? spec->partitions : 1;
 }
 
+size_t topics_value_max(const struct topic_spec *spec)
+{
+    const size_t around = 65536; /* key, headers, framing */
+    uint64_t bytes = 0;
+    (void)span_u64(span_str(spec ? spec->bytes_max : LARGE), &bytes);
+    return (size_t)bytes - around;
+}
+
 size_t topics_settings(const struct topic_spec *spec,
                        struct kafka_setting ret[static TOPICS_SETTINGS_MAX])
 {

@@ -58,6 +58,8 @@ const struct topic_spec *topics_all(size_t *ret_n);
 /* What the role has of it on its own disk; of a name that is not known when spec is NULL. */
 enum topics_copy topics_copied(const struct topic_spec *spec, enum queue_role role);
 int32_t topics_partitions(const struct topic_spec *spec);
+/* The largest value: what the topic takes, less what stands around it. */
+size_t topics_value_max(const struct topic_spec *spec);
 /* The settings of a new one: TOPICS_SETTINGS_MAX at most; how many. */
 size_t topics_settings(const struct topic_spec *spec,
                        struct kafka_setting ret[static TOPICS_SETTINGS_MAX]);
