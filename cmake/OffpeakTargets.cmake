@@ -29,14 +29,14 @@ function(offpeak_program name)
   target_link_libraries(${name} PRIVATE offpeak_flags ${arg_LIBS} Threads::Threads)
 endfunction()
 
-# offpeak_test(<name> SOURCES <file>... [LIBS <lib>...] [LABELS <label>...]
+# offpeak_test(<name> SOURCES <file>... [LIBS <lib>...] [ARGUMENTS <word>...] [LABELS <label>...]
 #              [TIMEOUT <seconds>] [ENVIRONMENT <NAME=value>...])
 #
 # One cmocka program, one ctest entry. LIBS default to offpeak_core, LABELS to `unit`,
 # TIMEOUT to 300 s, which ends what hangs and says nothing of speed. Run one with
 # `scripts/test -R <name>`.
 function(offpeak_test name)
-  cmake_parse_arguments(arg "" "TIMEOUT" "SOURCES;LIBS;LABELS;ENVIRONMENT" ${ARGN})
+  cmake_parse_arguments(arg "" "TIMEOUT" "SOURCES;LIBS;ARGUMENTS;LABELS;ENVIRONMENT" ${ARGN})
   if(NOT OFFPEAK_TESTS)
     return()
   endif()
@@ -54,7 +54,7 @@ function(offpeak_test name)
                                         Threads::Threads)
   set_target_properties(${name} PROPERTIES
     RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/tests/bin")
-  add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}")
+  add_test(NAME ${name} COMMAND ${name} ${arg_ARGUMENTS} WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}")
   set_tests_properties(${name} PROPERTIES
     TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}" ENVIRONMENT "${arg_ENVIRONMENT}")
 endfunction()

@@ -17,7 +17,7 @@ static void expect_open_fails(struct world *w, int code, const char *words)
 {
     struct queue *q = NULL;
     const struct queue_conf conf = {.dir = w->dir, .owner = true};
-    assert_int_equal(w->engine->open(&q, &conf, &w->err), -code);
+    assert_int_equal(queue_open(&q, &conf, &w->err), -code);
     assert_has(w->err.msg, words);
     assert_has(w->err.msg, w->dir);
     assert_string_not_equal(w->err.hint, "");
@@ -143,7 +143,7 @@ static void a_file_size_limit_fails_the_commit_and_leaves_the_folder_readable(
     expect_all_readable(w, commits);
     put_one(w, "t", "x");
     struct queue_cursor *c = cursor_on(w);
-    const struct queue_at at = at_of("t", commits);
+    const struct queue_at at = at_of(w, "t", commits);
     assert_int_equal(OK(w, queue_fetch(c, &at, &m, &w->err)), 1);
     queue_cursor_close(c);
 }
@@ -280,7 +280,7 @@ static void a_damaged_record_is_an_error_that_says_which(void **state)
     put_one(w, "jobs.a.b", "the first one");
     put_one(w, "jobs.a.b", "the second one");
     put_one(w, "jobs.a.b", "the third one");
-    const struct queue_at from = at_of("jobs.a.b", 1), to = at_of("ready", 0);
+    const struct queue_at from = at_of(w, "jobs.a.b", 1), to = at_of(w, "ready", 0);
     struct queue_tx *tx = begin(w);
     OK(w, queue_forward(tx, "ready", 0, SPAN_NONE, SPAN_NONE, &from, &w->err));
     commit(w, tx);
@@ -293,7 +293,7 @@ static void a_damaged_record_is_an_error_that_says_which(void **state)
     assert_has(w->err.msg, "its checksum does not match");
     assert_int_equal(queue_fetch(c, &to, &m, &w->err), -ERR_FAIL);
     assert_has(w->err.msg, "'jobs.a.b'/0/1"); /* where the damage is */
-    const struct queue_at third = at_of("jobs.a.b", 2);
+    const struct queue_at third = at_of(w, "jobs.a.b", 2);
     assert_int_equal(OK(w, queue_fetch(c, &third, &m, &w->err)), 1);
     assert_span(m.value, SPAN_LIT("the third one"));
     queue_cursor_close(c);
@@ -314,7 +314,7 @@ static void a_damaged_part_of_a_large_value_is_found(void **state)
     assert_int_equal(patch(w, SPAN_LIT("needle in"), SPAN_LIT("noodle in")), 1);
     open_owner(w);
     struct queue_cursor *c = cursor_on(w);
-    const struct queue_at at = at_of("t", 0);
+    const struct queue_at at = at_of(w, "t", 0);
     assert_int_equal(queue_fetch(c, &at, &m, &w->err), -ERR_FAIL);
     assert_has(w->err.msg, "'t'/0/0");
     queue_cursor_close(c);

@@ -48,16 +48,16 @@ static void the_last_change_of_a_row_within_a_commit_counts(void **state)
     struct world *w = *state;
     open_owner(w);
     struct queue_tx *tx = begin(w);
-    OK(w, queue_table_put(tx, "t", 0, SPAN_LIT("a"), SPAN_LIT("1"), &w->err));
-    OK(w, queue_table_put(tx, "t", 0, SPAN_LIT("a"), SPAN_LIT("2"), &w->err));
-    OK(w, queue_table_put(tx, "t", 0, SPAN_LIT("b"), SPAN_LIT("1"), &w->err));
-    OK(w, queue_table_put(tx, "t", 0, SPAN_LIT("b"), SPAN_NONE, &w->err));
-    OK(w, queue_table_put(tx, "t", 0, SPAN_LIT("c"), SPAN_NONE, &w->err));
-    OK(w, queue_table_put(tx, "t", 0, SPAN_LIT("c"), SPAN_LIT("3"), &w->err));
+    OK(w, queue_table_put(tx, "open", 0, SPAN_LIT("a"), SPAN_LIT("1"), &w->err));
+    OK(w, queue_table_put(tx, "open", 0, SPAN_LIT("a"), SPAN_LIT("2"), &w->err));
+    OK(w, queue_table_put(tx, "open", 0, SPAN_LIT("b"), SPAN_LIT("1"), &w->err));
+    OK(w, queue_table_put(tx, "open", 0, SPAN_LIT("b"), SPAN_NONE, &w->err));
+    OK(w, queue_table_put(tx, "open", 0, SPAN_LIT("c"), SPAN_NONE, &w->err));
+    OK(w, queue_table_put(tx, "open", 0, SPAN_LIT("c"), SPAN_LIT("3"), &w->err));
     commit(w, tx);
-    expect_row(w, "t", SPAN_LIT("a"), "2");
-    expect_row(w, "t", SPAN_LIT("b"), NULL);
-    expect_row(w, "t", SPAN_LIT("c"), "3");
+    expect_row(w, "open", SPAN_LIT("a"), "2");
+    expect_row(w, "open", SPAN_LIT("b"), NULL);
+    expect_row(w, "open", SPAN_LIT("c"), "3");
 }
 
 static void rows_are_read_in_the_order_of_their_keys_from_any_key_on(void **state)
@@ -69,21 +69,22 @@ static void rows_are_read_in_the_order_of_their_keys_from_any_key_on(void **stat
                                 SPAN_LIT("\377\377")};
     open_owner(w);
     for (size_t i = ARRAY_LEN(keys); i-- > 0;) {
-        put_row(w, "t", keys[i], SPAN_LIT("x"));
+        put_row(w, "open", keys[i], SPAN_LIT("x"));
     }
-    put_row(w, "s", SPAN_LIT("a"), SPAN_LIT("another table")); /* before and after it */
-    put_row(w, "u", SPAN_LIT("a"), SPAN_LIT("another table"));
+    put_row(w, "marks", SPAN_LIT("a"),
+            SPAN_LIT("another table")); /* before and after it */
+    put_row(w, "runs.u", SPAN_LIT("a"), SPAN_LIT("another table"));
     struct queue_cursor *c = cursor_on(w);
     for (size_t from = 0; from <= ARRAY_LEN(keys); from++) {
         size_t i = from ? from - 1 : 0;
-        OK(w, queue_read_table(c, "t", 0, from ? keys[from - 1] : SPAN_NONE));
+        OK(w, queue_read_table(c, "open", 0, from ? keys[from - 1] : SPAN_NONE));
         for (; i < ARRAY_LEN(keys); i++) {
             assert_int_equal(OK(w, queue_read(c, &m, &w->err)), 1);
             assert_span(m.key, keys[i]);
         }
         assert_int_equal(OK(w, queue_read(c, &m, &w->err)), 0);
     }
-    OK(w, queue_read_table(c, "t", 0, SPAN_LIT("aa"))); /* a key that is not there */
+    OK(w, queue_read_table(c, "open", 0, SPAN_LIT("aa"))); /* a key that is not there */
     assert_int_equal(OK(w, queue_read(c, &m, &w->err)), 1);
     assert_span(m.key, SPAN_LIT("ab"));
     queue_cursor_close(c);
@@ -94,15 +95,15 @@ static void a_walk_goes_on_when_rows_change_under_it(void **state)
     struct world *w = *state;
     struct queue_msg m;
     open_owner(w);
-    put_row(w, "t", SPAN_LIT("a"), SPAN_LIT("1"));
-    put_row(w, "t", SPAN_LIT("c"), SPAN_LIT("1"));
-    put_row(w, "t", SPAN_LIT("d"), SPAN_LIT("1"));
+    put_row(w, "open", SPAN_LIT("a"), SPAN_LIT("1"));
+    put_row(w, "open", SPAN_LIT("c"), SPAN_LIT("1"));
+    put_row(w, "open", SPAN_LIT("d"), SPAN_LIT("1"));
     struct queue_cursor *c = cursor_on(w);
-    OK(w, queue_read_table(c, "t", 0, SPAN_NONE));
+    OK(w, queue_read_table(c, "open", 0, SPAN_NONE));
     assert_int_equal(OK(w, queue_read(c, &m, &w->err)), 1);
-    put_row(w, "t", SPAN_LIT("a"), SPAN_NONE); /* where it stands */
-    put_row(w, "t", SPAN_LIT("b"), SPAN_LIT("1"));
-    put_row(w, "t", SPAN_LIT("c"), SPAN_NONE);
+    put_row(w, "open", SPAN_LIT("a"), SPAN_NONE); /* where it stands */
+    put_row(w, "open", SPAN_LIT("b"), SPAN_LIT("1"));
+    put_row(w, "open", SPAN_LIT("c"), SPAN_NONE);
     assert_int_equal(OK(w, queue_read(c, &m, &w->err)), 1);
     assert_span(m.key, SPAN_LIT("b"));
     assert_int_equal(OK(w, queue_read(c, &m, &w->err)), 1);
@@ -121,22 +122,25 @@ static void the_longest_key_and_its_large_value_come_back(void **state)
     memset(key, 0xff, sizeof(key));
     memset(value, 'v', sizeof(value));
     open_owner(w);
-    put_row(w, "t", span_of(key, sizeof(key)), span_of(value, sizeof(value)));
-    put_row(w, "t", span_of(key, sizeof(key) - 1), span_of(value, sizeof(value) - 1));
+    put_row(w, "answers", span_of(key, sizeof(key)), span_of(value, sizeof(value)));
+    put_row(w, "answers", span_of(key, sizeof(key) - 1),
+            span_of(value, sizeof(value) - 1));
     struct queue_cursor *c = cursor_on(w);
-    OK(w, queue_read_table(c, "t", 0, SPAN_NONE));
+    OK(w, queue_read_table(c, "answers", 0, SPAN_NONE));
     for (size_t less = 2; less-- > 0;) { /* the shorter key comes first */
         assert_int_equal(OK(w, queue_read(c, &m, &w->err)), 1);
         assert_span(m.key, span_of(key, sizeof(key) - less));
         assert_span(m.value, span_of(value, sizeof(value) - less));
     }
     OK(w, queue_used_bytes(c, &full, &w->err));
-    put_row(w, "t", span_of(key, sizeof(key)), SPAN_LIT("small")); /* its parts go */
-    put_row(w, "t", span_of(key, sizeof(key) - 1), SPAN_NONE);
+    put_row(w, "answers", span_of(key, sizeof(key)),
+            SPAN_LIT("small")); /* its parts go */
+    put_row(w, "answers", span_of(key, sizeof(key) - 1), SPAN_NONE);
     OK(w, queue_used_bytes(c, &used, &w->err));
     assert_true(full - used > sizeof(value));
     assert_int_equal(
-        OK(w, queue_table_get(c, "t", 0, span_of(key, sizeof(key)), &m, &w->err)), 1);
+        OK(w, queue_table_get(c, "answers", 0, span_of(key, sizeof(key)), &m, &w->err)),
+        1);
     assert_span(m.value, SPAN_LIT("small"));
     queue_cursor_close(c);
 }
@@ -225,7 +229,7 @@ static void a_name_is_listed_once_whatever_its_partitions(void **state)
     open_owner(w);
     struct queue_tx *tx = begin(w);
     for (size_t i = 0; i < ARRAY_LEN(want); i++) {
-        for (uint32_t p = 1; p < 12; p += 5) {
+        for (uint32_t p = 1; p < 3; p++) {
             OK(w,
                queue_put(tx, want[i], p, SPAN_NONE, SPAN_NONE, SPAN_LIT("x"), &w->err));
         }
@@ -247,7 +251,8 @@ const struct promise table_promises[] = {
     PROMISE(a_walk_goes_on_when_rows_change_under_it),
     PROMISE(the_longest_key_and_its_large_value_come_back),
     PROMISE(topics_and_tables_are_listed_by_prefix),
-    PROMISE(a_topic_and_a_table_may_have_one_name),
+    PROMISE_OF_FOLDERS(a_topic_and_a_table_may_have_one_name,
+                       "on a broker a table is a topic"),
     PROMISE(rows_of_two_partitions_are_apart),
     PROMISE(a_name_is_listed_once_whatever_its_partitions),
     {0},

@@ -16,13 +16,13 @@ static void what_is_committed_is_read_in_order(void **state)
     OK(w, queue_read_topic(c, "jobs.a.b", 0, 0));
     assert_int_equal(OK(w, queue_read(c, &m, &w->err)), 1);
     assert_string_equal(m.at.topic, "jobs.a.b");
-    assert_int_equal(m.at.offset, 0);
+    assert_int_equal(index_of(w, m.at.topic, m.at.offset), 0);
     assert_int_equal(m.commit, number);
     assert_span(m.key, SPAN_LIT("key"));
     assert_span(m.headers, SPAN_LIT("\1h\0\1x"));
     assert_span(m.value, SPAN_LIT("one"));
     assert_int_equal(OK(w, queue_read(c, &m, &w->err)), 1);
-    assert_int_equal(m.at.offset, 1);
+    assert_int_equal(index_of(w, m.at.topic, m.at.offset), 1);
     assert_span(m.value, SPAN_LIT("two"));
     assert_int_equal(OK(w, queue_read(c, &m, &w->err)), 0);
     put_one(w, "jobs.a.b", "three"); /* more may come behind the end */
@@ -95,7 +95,7 @@ static void commit_numbers_grow_and_stand_on_records_and_rows(void **state)
             reopen_owner(w);
         }
         struct queue_cursor *c = cursor_on(w);
-        const struct queue_at at = at_of("spend", (uint64_t)i);
+        const struct queue_at at = at_of(w, "spend", (uint64_t)i);
         assert_int_equal(OK(w, queue_fetch(c, &at, &m, &w->err)), 1);
         assert_int_equal(m.commit, mine);
         assert_int_equal(
@@ -115,7 +115,12 @@ static void an_empty_commit_succeeds_and_writes_nothing(void **state)
     struct queue_tx *tx = begin(w);
     assert_true(queue_tx_empty(tx));
     assert_int_equal(commit(w, tx), before);
-    assert_int_equal(put_one(w, "t", "x"), before + 1);
+    struct queue_cursor *c = cursor_on(w);
+    uint64_t last = 0;
+    OK(w, queue_last_commit(c, &last, &w->err));
+    assert_int_equal(last, before);
+    queue_cursor_close(c);
+    assert_true(put_one(w, "t", "x") > before);
 }
 
 /* ---- callbacks ---- */
@@ -226,8 +231,8 @@ static void a_full_transaction_refuses_more_and_still_commits(void **state)
     }
     assert_int_equal(n, QUEUE_TX_RECORDS);
     assert_has(w->err.msg, "the transaction is full");
-    assert_int_equal(queue_table_put(tx, "t", 0, SPAN_LIT("k"), SPAN_LIT("v"), &w->err),
-                     -ERR_FAIL);
+    assert_int_equal(
+        queue_table_put(tx, "open", 0, SPAN_LIT("k"), SPAN_LIT("v"), &w->err), -ERR_FAIL);
     commit(w, tx);
     assert_int_equal(end_of(w, "t"), QUEUE_TX_RECORDS);
 }
@@ -252,7 +257,7 @@ static void bytes_and_acks_of_a_transaction_are_bounded_too(void **state)
         -ERR_FAIL);
     commit(w, tx);
     tx = begin(w);
-    struct queue_at at = at_of("ready", 0);
+    struct queue_at at = at_of(w, "ready", 0);
     while (!queue_tx_full(tx, 0)) {
         at.offset = acked++;
         OK(w, queue_ack(tx, &at, &w->err));
@@ -295,7 +300,7 @@ static void what_cannot_be_stored_is_refused_before_anything_is(void **state)
                          -ERR_INPUT);
         assert_has(w->err.msg, bad[i].words);
     }
-    assert_int_equal(queue_table_put(tx, "t", 0, none, x, &w->err), -ERR_INPUT);
+    assert_int_equal(queue_table_put(tx, "open", 0, none, x, &w->err), -ERR_INPUT);
     assert_has(w->err.msg, "its key is empty");
     assert_true(queue_tx_empty(tx));
     name[QUEUE_NAME_MAX - 1] = '\0'; /* one byte shorter is the longest name */
@@ -325,21 +330,21 @@ static void values_of_every_size_come_back_as_they_were(void **state)
         0,       1,       2038,         4064,    mib - 1,     mib,
         mib + 1, 2 * mib, 3 * mib - 64, 8 * mib, 8 * mib + 1, QUEUE_VALUE_MAX};
     open_owner(w);
-    for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(sizes) && sizes[i] <= w->engine->value_max; i++) {
         char *value = pattern_of(sizes[i]);
         struct queue_tx *tx = begin(w);
         OK(w, queue_put(tx, "t", 0, SPAN_LIT("key"), SPAN_NONE, span_of(value, sizes[i]),
                         &w->err));
-        OK(w, queue_table_put(tx, "rows", 0, SPAN_LIT("k"), span_of(value, sizes[i]),
+        OK(w, queue_table_put(tx, "answers", 0, SPAN_LIT("k"), span_of(value, sizes[i]),
                               &w->err));
         commit(w, tx);
         struct queue_cursor *c = cursor_on(w);
-        const struct queue_at at = at_of("t", i);
+        const struct queue_at at = at_of(w, "t", i);
         assert_int_equal(OK(w, queue_fetch(c, &at, &m, &w->err)), 1);
         assert_span(m.key, SPAN_LIT("key"));
         assert_span(m.value, span_of(value, sizes[i]));
-        assert_int_equal(OK(w, queue_table_get(c, "rows", 0, SPAN_LIT("k"), &m, &w->err)),
-                         1);
+        assert_int_equal(
+            OK(w, queue_table_get(c, "answers", 0, SPAN_LIT("k"), &m, &w->err)), 1);
         assert_span(m.value, span_of(value, sizes[i]));
         queue_cursor_close(c);
         free(value);
@@ -349,8 +354,8 @@ static void values_of_every_size_come_back_as_they_were(void **state)
 static void two_values_of_the_largest_size_fit_into_the_first_group(void **state)
 {
     struct world *w = *state;
-    char *value = pattern_of(QUEUE_VALUE_MAX);
-    const struct span v = span_of(value, QUEUE_VALUE_MAX);
+    char *value = pattern_of(w->engine->value_max);
+    const struct span v = span_of(value, w->engine->value_max);
     open_owner(w);
     struct queue_tx *tx = begin(w);
     assert_false(queue_tx_full(tx, 2 * QUEUE_VALUE_MAX));
@@ -358,8 +363,10 @@ static void two_values_of_the_largest_size_fit_into_the_first_group(void **state
     OK(w, queue_put(tx, "dead.a", 0, SPAN_NONE, SPAN_NONE, v, &w->err));
     put(w, tx, "spend", "small");
     assert_true(queue_tx_full(tx, 1));
-    assert_int_equal(queue_put(tx, "dead.a", 0, SPAN_NONE, SPAN_NONE, v, &w->err),
-                     -ERR_FAIL);
+    if (!w->engine->broker) { /* whose values are smaller than what a folder takes */
+        assert_int_equal(queue_put(tx, "dead.a", 0, SPAN_NONE, SPAN_NONE, v, &w->err),
+                         -ERR_FAIL);
+    }
     commit(w, tx);
     assert_int_equal(end_of(w, "spend"), 1);
     free(value);
@@ -389,12 +396,13 @@ static void forwarding_stores_a_reference_that_reads_the_same_bytes(void **state
                         span_of(value, sizes[i]), &w->err));
         commit(w, tx);
         uint64_t before = used_bytes(w);
-        const struct queue_at from = at_of("jobs.a.b", i), to = at_of("ready", i);
+        const struct queue_at from = at_of(w, "jobs.a.b", i);
         tx = begin(w);
         OK(w, queue_forward(tx, "ready", 0, SPAN_LIT("new key"), SPAN_LIT("\1h\0\1y"),
                             &from, &w->err));
         commit(w, tx);
-        assert_true(used_bytes(w) - before < 200 * 1024);
+        assert_true(w->engine->broker || used_bytes(w) - before < 200 * 1024);
+        const struct queue_at to = at_of(w, "ready", i);
         tx = begin(w); /* what is a reference already may be passed on again */
         OK(w, queue_forward(tx, "again", 0, SPAN_NONE, SPAN_NONE, &to, &w->err));
         commit(w, tx);
@@ -403,7 +411,7 @@ static void forwarding_stores_a_reference_that_reads_the_same_bytes(void **state
         assert_span(m.key, SPAN_LIT("new key"));
         assert_span(m.headers, SPAN_LIT("\1h\0\1y"));
         assert_span(m.value, span_of(value, sizes[i]));
-        const struct queue_at again = at_of("again", i);
+        const struct queue_at again = at_of(w, "again", i);
         assert_int_equal(OK(w, queue_fetch(c, &again, &m, &w->err)), 1);
         assert_span(m.value, span_of(value, sizes[i]));
         queue_cursor_close(c);
@@ -417,7 +425,7 @@ static void what_is_gone_cannot_be_passed_on(void **state)
     open_owner(w);
     put_one(w, "t", "x");
     struct queue_tx *tx = begin(w);
-    const struct queue_at missing[] = {at_of("t", 1), at_of("nowhere", 0)};
+    const struct queue_at missing[] = {at_of(w, "t", 1), at_of(w, "nowhere", 0)};
     for (size_t i = 0; i < ARRAY_LEN(missing); i++) {
         assert_int_equal(
             queue_forward(tx, "ready", 0, SPAN_NONE, SPAN_NONE, &missing[i], &w->err),
@@ -434,7 +442,7 @@ static void a_reference_to_a_trimmed_record_names_it(void **state)
     struct queue_msg m;
     open_owner(w);
     put_many(w, "jobs.a.b", 3);
-    const struct queue_at from = at_of("jobs.a.b", 1), to = at_of("ready", 0);
+    const struct queue_at from = at_of(w, "jobs.a.b", 1), to = at_of(w, "ready", 0);
     struct queue_tx *tx = begin(w);
     OK(w, queue_forward(tx, "ready", 0, SPAN_NONE, SPAN_NONE, &from, &w->err));
     commit(w, tx);
@@ -456,7 +464,8 @@ const struct promise write_promises[] = {
     PROMISE(an_empty_commit_succeeds_and_writes_nothing),
     PROMISE(callbacks_come_once_each_in_the_order_of_hand_over),
     PROMISE(closing_waits_for_what_was_handed_over),
-    PROMISE(records_carry_the_time_of_a_simulated_clock),
+    PROMISE_OF_FOLDERS(records_carry_the_time_of_a_simulated_clock,
+                       "a broker gives its own time"),
     PROMISE(a_full_transaction_refuses_more_and_still_commits),
     PROMISE(bytes_and_acks_of_a_transaction_are_bounded_too),
     PROMISE(what_cannot_be_stored_is_refused_before_anything_is),
@@ -464,6 +473,7 @@ const struct promise write_promises[] = {
     PROMISE(two_values_of_the_largest_size_fit_into_the_first_group),
     PROMISE(forwarding_stores_a_reference_that_reads_the_same_bytes),
     PROMISE(what_is_gone_cannot_be_passed_on),
-    PROMISE(a_reference_to_a_trimmed_record_names_it),
+    PROMISE_OF_FOLDERS(a_reference_to_a_trimmed_record_names_it,
+                       "to a broker a record is passed on whole"),
     {0},
 };
