@@ -76,6 +76,7 @@ int cmd_retry(struct cli *c, struct err *err);
 int cmd_run(struct cli *c, struct err *err);
 int cmd_spend(struct cli *c, struct err *err);
 int cmd_submit(struct cli *c, struct err *err);
+int cmd_topics(struct cli *c, struct err *err);
 int cmd_watch(struct cli *c, struct err *err);
 
 /* A data folder that must be there, opened to read beside its owner (or to write rows). */

@@ -2,8 +2,9 @@
 
 #include <string.h>
 
-#define COMMON     (OPT(DATA))
 #define CONFIGURED (OPT(SET) | OPT(CONFIG))
+#define COMMON     (OPT(DATA) | OPT(BROKERS) | CONFIGURED)
+#define ON_DATA    (NEEDS_DATA | NEEDS_CONFIG)
 
 /* By name: command_at walks them in this order. */
 static const struct command commands[] = {
@@ -32,7 +33,7 @@ static const struct command commands[] = {
             "  offpeak budget pause search --why 'wrong prompt'\n"
             "  offpeak budget show\n",
         .takes = COMMON | OPT(LIMIT) | OPT(PER) | OPT(WHY) | OPT(JSON),
-        .needs = NEEDS_DATA,
+        .needs = ON_DATA,
         .operands_min = 1,
         .operands_max = 2,
         .run = cmd_budget,
@@ -50,7 +51,7 @@ static const struct command commands[] = {
             "run stays cancelled; start another with --run NEW.\n",
         .takes = COMMON | OPT(RUN) | OPT(TEAM) | OPT(FEATURE) | OPT(WHY) | OPT(JSON) |
                  OPT(QUIET),
-        .needs = NEEDS_DATA,
+        .needs = ON_DATA,
         .run = cmd_cancel,
     },
     {
@@ -62,7 +63,7 @@ static const struct command commands[] = {
             "  offpeak cat spend\n"
             "  offpeak cat batches           the journal: what is at the provider\n",
         .takes = COMMON,
-        .needs = NEEDS_DATA,
+        .needs = ON_DATA,
         .operands_max = 1,
         .run = cmd_cat,
     },
@@ -83,7 +84,8 @@ static const struct command commands[] = {
         .what = "every setting: its value and where it came from",
         .examples = "  offpeak config show\n"
                     "  offpeak config show --origin --set batch.poll=5m\n",
-        .takes = CONFIGURED | OPT(REUSE) | OPT(ORIGIN) | OPT(JSON) | OPT(MARKDOWN),
+        .takes = CONFIGURED | OPT(BROKERS) | OPT(REUSE) | OPT(ORIGIN) | OPT(JSON) |
+                 OPT(MARKDOWN),
         .needs = NEEDS_CONFIG,
         .operands_max = 1,
         .run = cmd_config,
@@ -93,8 +95,8 @@ static const struct command commands[] = {
         .operands = "",
         .what = "check data folder, disk, prices, endpoint and key",
         .examples = "  offpeak doctor\n",
-        .takes = COMMON | CONFIGURED | OPT(KEY_FILE) | OPT(INSECURE) | OPT(REUSE),
-        .needs = NEEDS_DATA | NEEDS_CONFIG,
+        .takes = COMMON | OPT(KEY_FILE) | OPT(INSECURE) | OPT(REUSE),
+        .needs = ON_DATA,
         .run = cmd_doctor,
     },
     {
@@ -107,7 +109,7 @@ static const struct command commands[] = {
             "  offpeak explain search.tags/0/17/1795279027258    the id in its result\n"
             "  offpeak explain sku-88172 --json | jq .charges\n",
         .takes = COMMON | OPT(RUN) | OPT(TEAM) | OPT(FEATURE) | OPT(JSON),
-        .needs = NEEDS_DATA,
+        .needs = ON_DATA,
         .operands_min = 1,
         .operands_max = 1,
         .run = cmd_explain,
@@ -121,8 +123,8 @@ static const struct command commands[] = {
             "  offpeak import input.jsonl.gz output.jsonl.gz --team search\n"
             "  offpeak run batch-input.jsonl --team search      buys only what is missing\n"
             "Answers are stored for the team and the endpoint that is set now.\n",
-        .takes = COMMON | CONFIGURED | OPT(TEAM) | OPT(INSECURE) | OPT(JSON) | OPT(QUIET),
-        .needs = NEEDS_DATA | NEEDS_CONFIG,
+        .takes = COMMON | OPT(TEAM) | OPT(INSECURE) | OPT(JSON) | OPT(QUIET),
+        .needs = ON_DATA,
         .operands_min = 2,
         .operands_max = 2,
         .run = cmd_import,
@@ -138,7 +140,7 @@ static const struct command commands[] = {
                     "  offpeak results --run products-1f3a90c2 --failed\n",
         .takes = COMMON | OPT(RUN) | OPT(TEAM) | OPT(FEATURE) | OPT(OUT) | OPT(ERRORS) |
                  OPT(FAILED) | OPT(ORDERED) | OPT(CSV) | OPT(QUIET),
-        .needs = NEEDS_DATA,
+        .needs = ON_DATA,
         .run = cmd_results,
     },
     {
@@ -153,7 +155,7 @@ static const struct command commands[] = {
             "The results of the new attempt replace those of the one before.\n",
         .takes = COMMON | OPT(RUN) | OPT(TEAM) | OPT(FEATURE) | OPT(FAILED) |
                  OPT(REJECTED) | OPT(JSON) | OPT(QUIET),
-        .needs = NEEDS_DATA,
+        .needs = ON_DATA,
         .run = cmd_retry,
     },
     {
@@ -166,12 +168,11 @@ static const struct command commands[] = {
             "  zcat jobs.jsonl.gz | offpeak run - -o results.jsonl\n"
             "  offpeak run                                   work off whatever waits\n"
             "Stopped in any way, the same command continues where it was.\n",
-        .takes = COMMON | CONFIGURED | OPT(OUT) | OPT(ERRORS) | OPT(RUN) | OPT(TEAM) |
-                 OPT(FEATURE) | OPT(FIRST) | OPT(MAX_COST) | OPT(DRY_RUN) | OPT(FRESH) |
-                 OPT(REUSE) | OPT(LANE) | OPT(WAIT) | OPT(KEY_FILE) | OPT(INSECURE) |
-                 OPT(TEMPLATE) | OPT(ID_COLUMN) | OPT(MODEL) | OPT(FORMAT) | OPT(JSON) |
-                 OPT(QUIET),
-        .needs = NEEDS_DATA | NEEDS_CONFIG,
+        .takes = COMMON | OPT(OUT) | OPT(ERRORS) | OPT(RUN) | OPT(TEAM) | OPT(FEATURE) |
+                 OPT(FIRST) | OPT(MAX_COST) | OPT(DRY_RUN) | OPT(FRESH) | OPT(REUSE) |
+                 OPT(LANE) | OPT(WAIT) | OPT(KEY_FILE) | OPT(INSECURE) | OPT(TEMPLATE) |
+                 OPT(ID_COLUMN) | OPT(MODEL) | OPT(FORMAT) | OPT(JSON) | OPT(QUIET),
+        .needs = ON_DATA,
         .operands_max = OPTION_OPERANDS_MAX,
         .run = cmd_run,
     },
@@ -187,7 +188,7 @@ static const struct command commands[] = {
             "  offpeak spend --records > spend.jsonl\n",
         .takes = COMMON | OPT(RUN) | OPT(TEAM) | OPT(FEATURE) | OPT(JSON) | OPT(RECORDS) |
                  OPT(IN_DOUBT),
-        .needs = NEEDS_DATA,
+        .needs = ON_DATA,
         .run = cmd_spend,
     },
     {
@@ -199,14 +200,35 @@ static const struct command commands[] = {
             "  zcat jobs.jsonl.gz | offpeak submit - --run night-21\n"
             "  offpeak run                                   works off whatever waits\n"
             "No key is needed. Stopped in any way, the same command continues.\n",
-        .takes = COMMON | CONFIGURED | OPT(RUN) | OPT(TEAM) | OPT(FEATURE) | OPT(FIRST) |
+        .takes = COMMON | OPT(RUN) | OPT(TEAM) | OPT(FEATURE) | OPT(FIRST) |
                  OPT(MAX_COST) | OPT(FRESH) | OPT(REUSE) | OPT(LANE) | OPT(KEY_FILE) |
                  OPT(TEMPLATE) | OPT(ID_COLUMN) | OPT(MODEL) | OPT(FORMAT) |
                  OPT(INSECURE) | OPT(JSON) | OPT(QUIET),
-        .needs = NEEDS_DATA | NEEDS_CONFIG,
+        .needs = ON_DATA,
         .operands_min = 1,
         .operands_max = OPTION_OPERANDS_MAX,
         .run = cmd_submit,
+    },
+    {
+        .name = "topics",
+        .operands = "create|check|describe",
+        .what = "the topics on a Kafka broker: make them, compare them, list them",
+        .doing = "asking the broker ...",
+        .examples =
+            "  offpeak topics create --brokers kafka-1:9092\n"
+            "  offpeak topics create --team search --feature tags --partitions 6\n"
+            "  offpeak topics create --allow worker=User:offpeak-worker -n\n"
+            "  offpeak topics create --team search --allow producer=User:search-app\n"
+            "  offpeak topics check                  exit code 1 when something differs\n"
+            "  offpeak topics describe --team search --feature tags\n"
+            "create makes what is missing and sets right what is wrong; what is there keeps\n"
+            "its partitions and its records. With -n it prints the commands instead.\n",
+        .takes = OPT(BROKERS) | CONFIGURED | OPT(TEAM) | OPT(FEATURE) | OPT(PARTITIONS) |
+                 OPT(ALLOW) | OPT(DRY_RUN) | OPT(JSON),
+        .needs = NEEDS_CONFIG,
+        .operands_min = 1,
+        .operands_max = 1,
+        .run = cmd_topics,
     },
     {
         .name = "watch",
@@ -220,7 +242,7 @@ static const struct command commands[] = {
             "It only looks. On a terminal it refreshes in place; elsewhere, and with NO_COLOR,\n"
             "it prints a line for each change.\n",
         .takes = COMMON | OPT(RUN) | OPT(TEAM) | OPT(FEATURE) | OPT(JSON),
-        .needs = NEEDS_DATA,
+        .needs = ON_DATA,
         .run = cmd_watch,
     },
 };

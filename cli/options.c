@@ -18,6 +18,8 @@ const struct option_row option_rows[OPT_IDS] = {
                        "write the lines of jobs that failed to this file instead"),
     [OPT_DATA] =
         ROW("data", 0, "DIR", OPTION_TEXT, data, "data folder [$XDG_STATE_HOME/offpeak]"),
+    [OPT_BROKERS] = ROW("brokers", 0, "LIST", OPTION_TEXT, brokers,
+                        "Kafka brokers to use instead of a data folder: HOST:PORT,..."),
     [OPT_RUN] = ROW("run", 0, "ID", OPTION_TEXT, run,
                     "name of the run [<file>-<first 8 hex of its SHA-256>]"),
     [OPT_TEAM] = ROW("team", 0, "TEAM", OPTION_TEXT, team, "who pays [default]"),
@@ -46,6 +48,12 @@ const struct option_row option_rows[OPT_IDS] = {
                        "of the input: jsonl, csv or tsv [by the file's name]"),
     [OPT_WAIT] =
         ROW("wait", 0, NULL, OPTION_FLAG, wait, "at a closed gate, stay until it opens"),
+    [OPT_PARTITIONS] = ROW("partitions", 0, "N", OPTION_COUNT, partitions,
+                           "partitions of a new queue's jobs topic [3]"),
+    [OPT_ALLOW] =
+        ROW("allow", 0, "ROLE=USER", OPTION_LIST, allow,
+            "permissions of a user who is worker, scheduler, producer, reader, bi or "
+            "operator; may be repeated"),
     [OPT_SET] = ROW("set", 0, "KEY=VALUE", OPTION_LIST, sets,
                     "set one value of the configuration; may be repeated"),
     [OPT_CONFIG] =
@@ -210,13 +218,15 @@ static int store(struct parser *p, const struct option_row *row, const char *val
         }
         return 0;
     }
-    case OPTION_LIST:
-        if (p->to->sets_n == OPTION_SETS_MAX) {
+    case OPTION_LIST: {
+        struct option_list *list = at;
+        if (list->n == OPTION_LIST_MAX) {
             return err_set(p->err, ERR_USAGE, "could not use --%s more than %d times",
-                           row->name, OPTION_SETS_MAX);
+                           row->name, OPTION_LIST_MAX);
         }
-        p->to->sets[p->to->sets_n++] = value;
+        list->v[list->n++] = value;
         return 0;
+    }
     }
     return 0;
 }

@@ -20,6 +20,7 @@ enum option_id {
     OPT_OUT,
     OPT_ERRORS,
     OPT_DATA,
+    OPT_BROKERS,
     OPT_RUN,
     OPT_TEAM,
     OPT_FEATURE,
@@ -35,6 +36,8 @@ enum option_id {
     OPT_FORMAT,
     OPT_REJECTED,
     OPT_WAIT,
+    OPT_PARTITIONS,
+    OPT_ALLOW,
     OPT_SET,
     OPT_CONFIG,
     OPT_KEY_FILE,
@@ -58,7 +61,7 @@ enum option_id {
 #define OPT(name)      OPTION_BIT(OPT_##name)
 #define OPTION_BIT(id) ((uint64_t)1 << (id))
 
-#define OPTION_SETS_MAX     64
+#define OPTION_LIST_MAX     64
 #define OPTION_OPERANDS_MAX 256
 
 struct option_usd {
@@ -66,9 +69,14 @@ struct option_usd {
     struct usd value;
 };
 
+struct option_list {
+    const char *v[OPTION_LIST_MAX];
+    unsigned n;
+};
+
 struct options {
-    const char *out, *errors, *data, *run, *team, *feature;
-    uint64_t first;
+    const char *out, *errors, *data, *brokers, *run, *team, *feature;
+    uint64_t first, partitions;
     struct option_usd max_cost, limit;
     bool dry_run, fresh, wait, insecure, records, in_doubt, origin, markdown, json, quiet,
         help;
@@ -76,8 +84,7 @@ struct options {
     const char *template, *id_column, *model, *format;
     const char *invoice;
     const char *reuse, *lane, *config, *key_file, *per, *why;
-    const char *sets[OPTION_SETS_MAX];
-    unsigned sets_n;
+    struct option_list sets, allow;
     const char *operands[OPTION_OPERANDS_MAX];
     unsigned operands_n;
 };
@@ -88,7 +95,7 @@ struct option_row {
     const char *arg; /* NULL: a flag */
     const char *what;
     enum { OPTION_FLAG, OPTION_TEXT, OPTION_COUNT, OPTION_USD, OPTION_LIST } kind;
-    uint16_t at; /* in struct options; of a list: nothing */
+    uint16_t at; /* in struct options */
 };
 extern const struct option_row option_rows[OPT_IDS];
 

@@ -167,7 +167,7 @@ static const struct config_row pool_rows[] = {
 static int load(struct settings *s, const struct options *o, char *const *environment,
                 struct err *err)
 {
-    struct config_flag flags[2];
+    struct config_flag flags[3];
     size_t n = 0;
     if (o->reuse) {
         flags[n++] = (struct config_flag){"--reuse", o->reuse};
@@ -175,11 +175,14 @@ static int load(struct settings *s, const struct options *o, char *const *enviro
     if (o->lane) {
         flags[n++] = (struct config_flag){"--lane", o->lane};
     }
+    if (o->brokers) {
+        flags[n++] = (struct config_flag){"--brokers", o->brokers};
+    }
     struct config_sources from = {
         .config_file = o->config,
         .environment = environment,
-        .sets = o->sets,
-        .set_count = o->sets_n,
+        .sets = o->sets.v,
+        .set_count = o->sets.n,
         .flags = flags,
         .flag_count = n,
     };
@@ -193,6 +196,7 @@ int settings_load(struct settings *ret, const struct options *o, char *const *en
         .sections = {
             {"Provider, prices and input", cli_rows, ARRAY_LEN(cli_rows), &ret->cli},
             {"Servers of your own", pool_rows, ARRAY_LEN(pool_rows), &ret->cli},
+            {"Kafka", broker_rows, broker_rows_len, &ret->broker},
             {"Admission", scheduler_config_rows, scheduler_config_rows_len,
              &ret->scheduler},
             {"Batches and storage", worker_config_rows, worker_config_rows_len,
@@ -201,6 +205,9 @@ int settings_load(struct settings *ret, const struct options *o, char *const *en
     int rc = config_create(&ret->config, ret->sections, ARRAY_LEN(ret->sections), err);
     if (rc >= 0) {
         rc = load(ret, o, environment, err);
+    }
+    if (rc >= 0) {
+        rc = broker_check(&ret->broker, err);
     }
     if (rc < 0) {
         settings_fini(ret);

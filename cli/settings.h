@@ -7,6 +7,7 @@
 #ifndef OFFPEAK_CLI_SETTINGS_H
 #define OFFPEAK_CLI_SETTINGS_H
 
+#include "cli/broker.h"
 #include "core/config.h"
 #include "core/prompt.h"
 #include "scheduler/scheduler.h"
@@ -28,8 +29,9 @@ struct cli_settings {
 struct settings {
     struct config *config;
     struct config_section
-        sections[4]; /* the config borrows them: settings stay where they are */
+        sections[5]; /* the config borrows them: settings stay where they are */
     struct cli_settings cli;
+    struct broker_settings broker;
     struct scheduler_settings scheduler;
     struct worker_settings worker;
 };

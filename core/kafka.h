@@ -285,6 +285,7 @@ enum kafka_operation {
     KAFKA_ACL_DESCRIBE_CONFIGS,
     KAFKA_ACL_ALTER_CONFIGS,
     KAFKA_ACL_IDEMPOTENT_WRITE,
+    KAFKA_ACL_ALL,
 };
 
 /* Who may do what: allowed, from any host. */
@@ -330,7 +331,9 @@ int kafka_admin_delete(struct kafka_admin *a, const char *topic, struct err *err
 int kafka_admin_bounds(struct kafka_admin *a, const struct kafka_place *of,
                        bool committed, int64_t *ret_first, int64_t *ret_end,
                        struct err *err);
-/* Adding what is there already is good. TRANSACTIONAL_ID is WRONG where the library is too old. */
+/* False for TRANSACTIONAL_ID where the library is too old: 2.0.2 neither gives nor lists it. */
+bool kafka_knows_resource(enum kafka_resource resource);
+/* Adding what is there already is good. A resource that the library does not know is WRONG. */
 int kafka_admin_allow(struct kafka_admin *a, const struct kafka_acl *acls, size_t n,
                       struct err *err);
 /* Those that struct kafka_acl can say and the library can read (2.0.2: no transactional ids). */

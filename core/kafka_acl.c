@@ -25,6 +25,7 @@ static const int operations[] = {
     [KAFKA_ACL_DESCRIBE_CONFIGS] = RD_KAFKA_ACL_OPERATION_DESCRIBE_CONFIGS,
     [KAFKA_ACL_ALTER_CONFIGS] = RD_KAFKA_ACL_OPERATION_ALTER_CONFIGS,
     [KAFKA_ACL_IDEMPOTENT_WRITE] = RD_KAFKA_ACL_OPERATION_IDEMPOTENT_WRITE,
+    [KAFKA_ACL_ALL] = RD_KAFKA_ACL_OPERATION_ALL,
 };
 
 /* Index of `value` in a table, -1 when it is not one of ours. */
@@ -36,6 +37,19 @@ static int index_of(const int *table, size_t n, int value)
         }
     }
     return -1;
+}
+
+bool kafka_knows_resource(enum kafka_resource resource)
+{
+    char why[200];
+    rd_kafka_AclBindingFilter_t *filter = rd_kafka_AclBindingFilter_new(
+        (rd_kafka_ResourceType_t)resources[resource], NULL, RD_KAFKA_RESOURCE_PATTERN_ANY,
+        NULL, NULL, RD_KAFKA_ACL_OPERATION_ANY, RD_KAFKA_ACL_PERMISSION_TYPE_ANY, why,
+        sizeof(why));
+    if (filter) {
+        rd_kafka_AclBinding_destroy(filter);
+    }
+    return filter != NULL;
 }
 
 struct bindings {
