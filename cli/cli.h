@@ -53,6 +53,7 @@ struct command {
     const char *doing;    /* said at once on a terminal; NULL: it speaks by itself */
     const char *examples; /* first on its help page */
     uint64_t takes;       /* OPT bits */
+    bool on_broker;       /* with NEEDS_DATA: it can work on Kafka instead */
     unsigned needs;
     unsigned operands_min, operands_max;
     int (*run)(struct cli *c, struct err *err);

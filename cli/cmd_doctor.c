@@ -1,6 +1,5 @@
 /* offpeak doctor: is everything there that a run needs. */
-#include "cli/cli.h"
-#include "cli/endpoint.h"
+#include "cli/doctor.h"
 #include "core/clock.h"
 #include "core/redact.h"
 #include "core/loop.h"
@@ -17,18 +16,7 @@
 #define DAY_MS             ((int64_t)24 * 60 * 60 * 1000)
 #define MEGABYTE           1000000
 
-enum finding { FINDING_OK, FINDING_WARN, FINDING_FAIL };
-
-struct doctor {
-    const struct cli *cli;
-    struct endpoint endpoint;
-    int64_t wall_ms;
-    unsigned warned, failed;
-    int code; /* exit code of the first that failed */
-};
-
-PRINTF_LIKE(4, 5)
-static void tell(struct doctor *d, enum finding f, const char *subject, const char *fmt,
+void doctor_tell(struct doctor *d, enum finding f, const char *subject, const char *fmt,
                  ...)
 {
     static const char *const words[] = {"ok", "warn", "FAIL"};
@@ -45,17 +33,17 @@ static void tell(struct doctor *d, enum finding f, const char *subject, const ch
     printf("%-5s %-12s %s\n", words[f], subject, safe.p ? safe.p : "");
 }
 
-static void hint(const char *text)
+void doctor_hint(const char *text)
 {
     if (text[0]) {
         printf("      %-12s %s\n", "", text);
     }
 }
 
-static void fail(struct doctor *d, const char *subject, const struct err *err)
+void doctor_fail(struct doctor *d, const char *subject, const struct err *err)
 {
-    tell(d, FINDING_FAIL, subject, "%s", err->msg);
-    hint(err->hint);
+    doctor_tell(d, FINDING_FAIL, subject, "%s", err->msg);
+    doctor_hint(err->hint);
     if (!d->code) {
         d->code = (int)err->code;
     }
@@ -80,14 +68,14 @@ static void check_store(struct doctor *d, struct queue *q)
     int owned = rc < 0 ? rc : queue_owner_read(q, &note, &err);
     queue_cursor_close(cur);
     if (owned < 0) {
-        fail(d, "store", &err);
+        doctor_fail(d, "store", &err);
         return;
     }
-    tell(d, FINDING_OK, "store", "%llu MB, %llu commits",
-         (unsigned long long)bytes / MEGABYTE, (unsigned long long)commit);
-    tell(d, FINDING_OK, "owner", "%s%s",
-         owned ? "a process works on it for " : "nobody works on it",
-         owned && note.p ? note.p : "");
+    doctor_tell(d, FINDING_OK, "store", "%llu MB, %llu commits",
+                (unsigned long long)bytes / MEGABYTE, (unsigned long long)commit);
+    doctor_tell(d, FINDING_OK, "owner", "%s%s",
+                owned ? "a process works on it for " : "nobody works on it",
+                owned && note.p ? note.p : "");
 }
 
 static void check_data(struct doctor *d)
@@ -98,16 +86,16 @@ static void check_data(struct doctor *d)
     const char *dir = d->cli->data;
     snprintf(store, sizeof(store), "%s/queue/data.mdb", dir);
     if (stat(store, &st)) {
-        tell(d, FINDING_OK, "data folder", "%s: not there yet; the first run makes it",
-             dir);
+        doctor_tell(d, FINDING_OK, "data folder",
+                    "%s: not there yet; the first run makes it", dir);
         return;
     }
-    tell(d, stat(dir, &st) == 0 && st.st_mode & 077 ? FINDING_WARN : FINDING_OK,
-         "data folder", "%s%s", dir,
-         st.st_mode & 077 ? ": others may look into it; chmod 700" : "");
+    doctor_tell(d, stat(dir, &st) == 0 && st.st_mode & 077 ? FINDING_WARN : FINDING_OK,
+                "data folder", "%s%s", dir,
+                st.st_mode & 077 ? ": others may look into it; chmod 700" : "");
     struct queue *q = NULL;
     if (cli_open_data(d->cli, &q, &err) < 0) {
-        fail(d, "store", &err);
+        doctor_fail(d, "store", &err);
         return;
     }
     check_store(d, q);
@@ -119,14 +107,15 @@ static void check_disk(struct doctor *d)
     struct statvfs fs;
     const char *dir = d->cli->data;
     if (statvfs(dir, &fs) && statvfs(".", &fs)) {
-        tell(d, FINDING_WARN, "disk", "free space is unknown: %s", strerror(errno));
+        doctor_tell(d, FINDING_WARN, "disk", "free space is unknown: %s",
+                    strerror(errno));
         return;
     }
     uint64_t free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
     bool low = free_bytes < FREE_WARN_BYTES;
-    tell(d, low ? FINDING_WARN : FINDING_OK, "disk", "%llu MB free%s",
-         (unsigned long long)free_bytes / MEGABYTE,
-         low ? ": a large run may not fit" : "");
+    doctor_tell(d, low ? FINDING_WARN : FINDING_OK, "disk", "%llu MB free%s",
+                (unsigned long long)free_bytes / MEGABYTE,
+                low ? ": a large run may not fit" : "");
 }
 
 /* Days since 1970-01-01 of a text that begins "2026-11-21"; -1 when it does not. */
@@ -150,15 +139,15 @@ static void check_prices(struct doctor *d)
     const char *version = price_book_version(d->endpoint.prices);
     int64_t age = d->wall_ms / DAY_MS - days_of(version);
     if (age < 0) {
-        tell(d, FINDING_WARN, "clock", "it is set before the day of the price book, %s",
-             version);
+        doctor_tell(d, FINDING_WARN, "clock",
+                    "it is set before the day of the price book, %s", version);
         return;
     }
     bool old = age > BOOK_AGE_WARN_DAYS;
-    tell(d, old ? FINDING_WARN : FINDING_OK, "price book", "%s, %lld days old", version,
-         (long long)age);
+    doctor_tell(d, old ? FINDING_WARN : FINDING_OK, "price book", "%s, %lld days old",
+                version, (long long)age);
     if (old) {
-        hint(
+        doctor_hint(
             "compare it with the provider's price page; name a newer one with prices.file");
     }
 }
@@ -167,29 +156,30 @@ static void check_key(struct doctor *d)
 {
     const struct secret *key = d->endpoint.key;
     if (!key && d->endpoint.pool.n) {
-        tell(d, FINDING_OK, "key", "there is none: only servers of your own are asked");
+        doctor_tell(d, FINDING_OK, "key",
+                    "there is none: only servers of your own are asked");
         return;
     }
     if (!key) {
-        tell(d, FINDING_FAIL, "key", "there is none");
-        hint("set OPENAI_API_KEY, or name a file that holds it with --key-file");
+        doctor_tell(d, FINDING_FAIL, "key", "there is none");
+        doctor_hint("set OPENAI_API_KEY, or name a file that holds it with --key-file");
         d->code = d->code ? d->code : ERR_AUTH;
         return;
     }
     const char *warning = secret_warning(key);
-    tell(d, warning ? FINDING_WARN : FINDING_OK, "key", "from %s, account %s%s%s",
-         secret_origin(key), d->endpoint.account, warning ? "; " : "",
-         warning ? warning : "");
+    doctor_tell(d, warning ? FINDING_WARN : FINDING_OK, "key", "from %s, account %s%s%s",
+                secret_origin(key), d->endpoint.account, warning ? "; " : "",
+                warning ? warning : "");
 }
 
 static void check_pool(struct doctor *d)
 {
     const struct servers *pool = &d->endpoint.pool;
     if (pool->n) {
-        tell(d, FINDING_OK, "pool", "%s", pool->label);
+        doctor_tell(d, FINDING_OK, "pool", "%s", pool->label);
     } else if (d->cli->set->cli.pool_servers) {
-        tell(d, FINDING_WARN, "pool", "%s", pool->why);
-        hint(pool->hint);
+        doctor_tell(d, FINDING_WARN, "pool", "%s", pool->why);
+        doctor_hint(pool->hint);
     }
 }
 
@@ -250,10 +240,11 @@ static bool judge_visit(struct doctor *d, const struct visit *v)
         err_hint(&err,
                  "a base URL ends in /v1; the provider's status page may know more");
     } else {
-        tell(d, FINDING_OK, "endpoint", "%s%s answers, key accepted", url, v->path);
+        doctor_tell(d, FINDING_OK, "endpoint", "%s%s answers, key accepted", url,
+                    v->path);
         return true;
     }
-    fail(d, "endpoint", &err);
+    doctor_fail(d, "endpoint", &err);
     return v->came && v->outcome == HTTP_REPLY;
 }
 
@@ -277,7 +268,7 @@ static void check_endpoint(struct doctor *d)
         there = rc >= 0 && judge_visit(d, &v);
     }
     if (rc < 0) {
-        fail(d, "endpoint", &err);
+        doctor_fail(d, "endpoint", &err);
     }
     http_destroy(http);
     if (loop) {
@@ -291,10 +282,14 @@ int cmd_doctor(struct cli *c, struct err *err)
     struct doctor d = {.cli = c, .wall_ms = clock_wall_ms(&clock)};
     const struct endpoint_need need = {0};
     struct err why = {0};
-    check_data(&d);
+    if (broker_is_set(&c->set->broker)) {
+        doctor_broker(&d);
+    } else {
+        check_data(&d);
+    }
     check_disk(&d);
     if (endpoint_open(&d.endpoint, c, &need, &why) < 0) {
-        fail(&d, "endpoint", &why);
+        doctor_fail(&d, "endpoint", &why);
     } else {
         check_prices(&d);
         check_key(&d);

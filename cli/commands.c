@@ -93,8 +93,10 @@ static const struct command commands[] = {
     {
         .name = "doctor",
         .operands = "",
-        .what = "check data folder, disk, prices, endpoint and key",
-        .examples = "  offpeak doctor\n",
+        .what = "check data folder or Kafka, disk, prices, endpoint and key",
+        .examples = "  offpeak doctor\n"
+                    "  offpeak doctor --brokers kafka-1:9092\n",
+        .on_broker = true,
         .takes = COMMON | OPT(KEY_FILE) | OPT(INSECURE) | OPT(REUSE),
         .needs = ON_DATA,
         .run = cmd_doctor,

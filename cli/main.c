@@ -178,6 +178,17 @@ static int finish_output(int rc, struct err *err)
     return rc;
 }
 
+static int check_broker(const struct command *cmd, const struct cli *c, struct err *err)
+{
+    if (!(cmd->needs & NEEDS_DATA) || cmd->on_broker || !broker_is_set(&c->set->broker)) {
+        return 0;
+    }
+    err_set(err, ERR_USAGE, "could not run '%s' on Kafka: it works on a data folder",
+            cmd->name);
+    err_hint(err, "to use the folder all the same: --brokers '' --set kafka.file=");
+    return -ERR_USAGE;
+}
+
 static int run_command(const struct command *cmd, struct cli *c, struct err *err)
 {
     struct settings settings = {0};
@@ -188,6 +199,7 @@ static int run_command(const struct command *cmd, struct cli *c, struct err *err
     if (rc >= 0 && cmd->needs & NEEDS_CONFIG) {
         rc = settings_load(&settings, c->opt, environ, err);
         c->set = &settings;
+        rc = rc < 0 ? rc : check_broker(cmd, c, err);
     }
     if (!(cmd->takes & OPT(KEY_FILE))) {
         wipe_environment(&c->env);

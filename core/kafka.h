@@ -98,6 +98,10 @@ struct kafka_place {
 /* "2.0.2" of the library in use, not the one compiled against; major << 24 | minor << 16... */
 const char *kafka_version(void);
 uint32_t kafka_version_number(void);
+/* What a setting of the client library is with this configuration; "" when it is not set. Not
+ * for passwords. */
+int kafka_setting_of(const struct kafka_conf *conf, const char *name, char *ret,
+                     size_t size, struct err *err);
 
 /* ---- writing ---- */
 

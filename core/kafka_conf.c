@@ -224,6 +224,21 @@ int kafka_conf_create(rd_kafka_conf_t **ret, const struct kafka_conf *conf,
     return 0;
 }
 
+int kafka_setting_of(const struct kafka_conf *conf, const char *name, char *ret,
+                     size_t size, struct err *err)
+{
+    _cleanup_(kafka_conf_destroyp) rd_kafka_conf_t *c = NULL;
+    size_t n = size;
+    int rc = kafka_conf_create(&c, conf, err);
+    if (rc < 0) {
+        return rc;
+    }
+    if (rd_kafka_conf_get(c, name, ret, &n) != RD_KAFKA_CONF_OK) {
+        ret[0] = '\0';
+    }
+    return 0;
+}
+
 /* ---- what the library says by itself ---- */
 
 static void on_log(const rd_kafka_t *rk, int level, const char *facility,

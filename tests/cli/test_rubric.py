@@ -59,6 +59,7 @@ COMMANDS = {
     "run": ["{jobs}", "--run", "night"],
     "spend": [],
     "submit": ["{jobs}", "--run", "night"],
+    "topics": ["describe"],
     "watch": ["--run", "night"],
 }
 ON_THE_NETWORK = ["run", "doctor"]

@@ -204,6 +204,35 @@ def bad_file(kafka):
     return path
 
 
+def doctor():
+    lib.part("doctor: broker, library and topics")
+    with broker.Broker(secure=True) as kafka, lib.Place() as place:
+        def look(user, newest=False, **more):
+            env = kafka.env(newest, HOME="/nonexistent", OFFPEAK_CONFIG="/dev/null", OPENAI_API_KEY="",
+                            OFFPEAK_KAFKA_FILE=str(user), **more)
+            env.pop("OFFPEAK_BROKERS")
+            done = subprocess.run([lib.options.offpeak, "doctor", "--data", place.path("data")], env=env,
+                                  check=False, capture_output=True, encoding="utf-8", timeout=120)
+            return {line.split()[1]: line.split()[0] for line in done.stdout.splitlines()
+                    if line[:1] != " "}, done.stdout
+
+        admin = kafka.client("admin")
+        found, said = look(admin)
+        lib.equal("the broker answers", found["broker"], "ok")
+        lib.equal("there are no topics yet", found["topics"], "warn")
+        lib.that("and what makes them", "offpeak topics create" in said)
+        topics(kafka, "create", user="admin")
+        found, said = look(admin, newest=True)
+        lib.equal("now they are there", (found["topics"], found["library"]), ("ok", "ok"))
+        scram = kafka.folder / "clients/scram.properties"
+        scram.write_text(admin.read_text().replace("PLAIN", "SCRAM-SHA-256"))
+        found, said = look(scram)
+        lib.that("an old library that is to use SCRAM is warned of",
+                 found["library"] == "ok" or "SCRAM-SHA-256" in said, said.splitlines()[0])
+        found, said = look(bad_file(kafka))
+        lib.equal("a wrong password", found["broker"], "FAIL")
+
+
 def nobody():
     lib.part("nobody: no broker, no answer")
     with broker.Broker() as kafka:
@@ -225,7 +254,7 @@ def nobody():
 
 def main():
     lib.start(__doc__)
-    for one in (fresh, kinds, wrong, secure, nobody):
+    for one in (fresh, kinds, wrong, secure, doctor, nobody):
         if lib.wanted(one.__name__):
             one()
     lib.finish()
