@@ -19,7 +19,7 @@ static const struct command commands[] = {
             "Exit status 0: nothing found; 3: differences, each with its place.\n"
             "With --quiet differences are all it prints.\n",
         .takes = COMMON | OPT(INVOICE) | OPT(JSON) | OPT(QUIET),
-        .needs = NEEDS_DATA,
+        .needs = ON_DATA,
         .run = cmd_audit,
     },
     {
