@@ -1,6 +1,438 @@
-/* Promises that only a broker can break. */
+/* Promises that only a broker can break: ownership that moves, folders that are lost, other
+ * people's transactions, topics that come and refuse. */
 #include "tests/contract/contract.h"
+#include "core/kafka.h"
+#include "tests/lib/folder.h"
+#include <signal.h>
+
+static void lose_folder(struct world *w)
+{
+    close_queue(w);
+    folder_remove(w->dir);
+}
+
+static void await(struct world *w, enum queue_ownership what)
+{
+    for (int i = 0; queue_ownership(w->q, &w->err) != what; i++) {
+        if (i > 6000) {
+            fail_msg("ownership is %d, not %d: %s", queue_ownership(w->q, NULL), what,
+                     w->err.msg);
+        }
+        sleep_ms(5);
+    }
+}
+
+static size_t owned(struct world *w)
+{
+    uint32_t partitions[64];
+    return queue_owned(w->q, "ready", partitions, ARRAY_LEN(partitions));
+}
+
+static void put_row(struct world *w, const char *table, uint32_t partition,
+                    const char *value)
+{
+    struct queue_tx *tx = begin(w);
+    OK(w, queue_table_put(tx, table, partition, SPAN_LIT("key"),
+                          value ? span_str(value) : SPAN_NONE, &w->err));
+    commit(w, tx);
+}
+
+static void expect_row(struct world *w, const char *table, uint32_t partition,
+                       const char *want)
+{
+    struct queue_cursor *c = cursor_on(w);
+    struct queue_msg m;
+    int found = OK(w, queue_table_get(c, table, partition, SPAN_LIT("key"), &m, &w->err));
+    assert_int_equal(found, want != NULL);
+    if (want) {
+        assert_span(m.value, span_str(want));
+    }
+    queue_cursor_close(c);
+}
+
+/* ---- a lost folder ---- */
+
+static void a_lost_folder_is_rebuilt_and_nothing_acked_is_fed_again(void **state)
+{
+    struct world *w = *state;
+    const uint64_t acked[] = {0, 1, 3, 7}, left[] = {2, 4, 5, 6, 8, 9};
+    open_owner(w);
+    put_many(w, "ready", 5);
+    for (int i = 5; i < 10; i++) {
+        char value[16];
+        (void)snprintf(value, sizeof(value), "%d", i);
+        put_one(w, "ready", value);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(acked); i++) {
+        ack_one(w, "ready", acked[i]);
+    }
+    put_row(w, "answers", 3, "old");
+    put_row(w, "answers", 3, "new");
+    put_row(w, "batches", 3, "gone");
+    put_row(w, "batches", 3, NULL);
+    for (int round = 0; round < 2; round++) {
+        lose_folder(w);
+        open_owner(w);
+        struct queue_feed *f = feed_on(w, "ready");
+        for (size_t i = 0; i < ARRAY_LEN(left); i++) {
+            expect_next(w, f, "ready", left[i]);
+        }
+        expect_nothing(w, f);
+        assert_int_equal(low_of(w, f, "ready"), 2);
+        queue_feed_close(f);
+        expect_row(w, "answers", 3, "new");
+        expect_row(w, "batches", 3, NULL);
+    }
+}
+
+static void a_folder_that_missed_what_others_did_catches_up(void **state)
+{
+    struct world *w = *state;
+    char first[sizeof(w->dir)];
+    open_owner(w);
+    put_many(w, "ready", 4);
+    ack_one(w, "ready", 0);
+    put_row(w, "answers", 0, "mine");
+    close_queue(w);
+    (void)snprintf(first, sizeof(first), "%s", w->dir);
+    (void)snprintf(w->dir, sizeof(w->dir), "%s/other", w->base);
+    open_owner(w);
+    ack_one(w, "ready", 2);
+    ack_one(w, "ready", 1);
+    put_row(w, "answers", 0, "theirs");
+    close_queue(w);
+    (void)snprintf(w->dir, sizeof(w->dir), "%s", first);
+    open_owner(w);
+    struct queue_feed *f = feed_on(w, "ready");
+    expect_next(w, f, "ready", 3);
+    expect_nothing(w, f);
+    queue_feed_close(f);
+    expect_row(w, "answers", 0, "theirs");
+}
+
+static void a_folder_is_not_taken_for_another_kind(void **state)
+{
+    struct world *w = *state;
+    struct queue *q = NULL;
+    open_owner(w);
+    put_one(w, "t", "x");
+    close_queue(w);
+    const struct queue_conf here = {.dir = w->dir};
+    assert_int_equal(queue_open(&q, &here, &w->err), -ERR_USAGE);
+    assert_has(w->err.msg, "it is a copy of what stands on a broker");
+    (void)snprintf(w->prefix, sizeof(w->prefix), "another.");
+    assert_int_equal(try_open(w, &q, true), -ERR_USAGE);
+}
+
+/* ---- ownership ---- */
+
+/* Stopped for longer than its session, it wakes up, knows of nothing and commits. */
+static void no_zombie(struct world *w, const char *role)
+{
+    char topic[32];
+    (void)snprintf(topic, sizeof(topic), "results.%s", role);
+    struct peer zombie = peer_start(w, "zombie", role, topic, NULL);
+    peer_expect(&zombie, "owner");
+    assert_int_equal(kill(zombie.pid, SIGSTOP), 0);
+    open_owner(w);
+    peer_say(&zombie, "commit");
+    assert_int_equal(kill(zombie.pid, SIGCONT), 0);
+    peer_expect(&zombie, "could not");
+    (void)peer_wait(&zombie);
+    put_one(w, topic, "of the owner");
+    close_queue(w);
+    open_beside(w);
+    assert_int_equal(end_of(w, topic), 1);
+}
+
+static void a_zombie_schedulers_commit_fails_and_changes_nothing(void **state)
+{
+    struct world *w = *state;
+    w->role = QUEUE_SCHEDULER;
+    w->no_learning = true;
+    no_zombie(w, "scheduler");
+}
+
+static void a_zombie_workers_commit_fails_and_changes_nothing(void **state)
+{
+    struct world *w = *state;
+    w->role = QUEUE_WORKER;
+    w->no_learning = true;
+    no_zombie(w, "worker");
+}
+
+static void workers_share_the_partitions_and_a_dead_ones_share_moves(void **state)
+{
+    struct world *w = *state;
+    w->role = QUEUE_WORKER;
+    open_owner(w);
+    assert_int_equal(owned(w), 12);
+    struct peer other = peer_start(w, "share", "worker", NULL);
+    await(w, QUEUE_LOST);
+    queue_release_ownership(w->q);
+    await(w, QUEUE_READY);
+    assert_int_equal(owned(w), 6);
+    peer_expect(&other, "6");
+    peer_kill(&other);
+    await(w, QUEUE_LOST);
+    queue_release_ownership(w->q);
+    await(w, QUEUE_READY);
+    assert_int_equal(owned(w), 12);
+}
+
+static void one_scheduler_is_active_and_another_takes_over(void **state)
+{
+    struct world *w = *state;
+    w->role = QUEUE_SCHEDULER;
+    open_owner(w);
+    struct peer standby = peer_start(w, "share", "scheduler", NULL);
+    sleep_ms(1500); /* it joins, and the leader is given out anew: to one of the two */
+    close_queue(w);
+    peer_expect(&standby, "1");
+    open_owner_later(w); /* we are the standby now */
+    sleep_ms(1500);
+    assert_int_equal(peer_wait(&standby), 0);
+    wait_ready(w);
+}
+
+static void what_was_begun_before_ownership_was_lost_cannot_be_committed_after(
+    void **state)
+{
+    struct world *w = *state;
+    w->role = QUEUE_WORKER;
+    open_owner(w);
+    struct queue_tx *before = begin(w);
+    OK(w, queue_table_put(before, "answers", 0, SPAN_LIT("key"), SPAN_LIT("v"), &w->err));
+    struct peer other = peer_start(w, "share", "worker", NULL);
+    await(w, QUEUE_LOST);
+    queue_release_ownership(w->q);
+    await(w, QUEUE_READY);
+    assert_true(queue_commit_wait(before, NULL, &w->err) < 0);
+    peer_kill(&other);
+}
+
+/* ---- what others write ---- */
+
+struct stranger {
+    struct kafka_conf conf;
+    struct kafka_producer *producer;
+    char topic[128];
+};
+
+static void stranger_come(struct world *w, struct stranger *s, const char *topic)
+{
+    s->conf = (struct kafka_conf){.brokers = getenv("OFFPEAK_BROKERS"),
+                                  .client_id = "stranger"};
+    (void)snprintf(s->topic, sizeof(s->topic), "%s%s", w->prefix, topic);
+    const struct kafka_producer_conf conf = {.kafka = &s->conf,
+                                             .transactional_id = s->topic};
+    OK(w, kafka_producer_open(&s->producer, &conf, &w->err));
+    OK(w, kafka_producer_init(s->producer, 10000, &w->err));
+}
+
+static void stranger_put(struct world *w, struct stranger *s, struct span key)
+{
+    const struct kafka_record r = {
+        .topic = s->topic, .key = key, .value = SPAN_LIT("of a stranger")};
+    OK(w, kafka_producer_begin(s->producer, &w->err));
+    OK(w, kafka_producer_produce(s->producer, &r, &w->err));
+}
+
+static void an_open_or_aborted_transaction_is_invisible(void **state)
+{
+    struct world *w = *state;
+    struct stranger s;
+    open_owner(w);
+    put_one(w, "results.a", "mine");
+    stranger_come(w, &s, "results.a");
+    stranger_put(w, &s, SPAN_NONE);
+    sleep_ms(500); /* on its way to the log */
+    assert_int_equal(end_of(w, "results.a"), 1);
+    OK(w, kafka_producer_abort(s.producer, 10000, &w->err));
+    sleep_ms(300);
+    assert_int_equal(end_of(w, "results.a"), 1);
+    stranger_put(w, &s, SPAN_NONE);
+    const struct kafka_commit none = {0};
+    OK(w, kafka_producer_commit(s.producer, &none, 10000, &w->err));
+    wait_for_end(w, "results.a", 2);
+    kafka_producer_destroy(s.producer);
+    reopen_owner(w);
+    assert_int_equal(end_of(w, "results.a"), 2);
+}
+
+/* Its key is longer than any of ours may be. */
+static void a_strangers_record_of_any_shape_is_fed(void **state)
+{
+    struct world *w = *state;
+    struct stranger s;
+    struct queue_msg m;
+    static char key[100000];
+    memset(key, 'k', sizeof(key));
+    open_owner(w);
+    put_one(w, "jobs.a.b", "first");
+    stranger_come(w, &s, "jobs.a.b");
+    stranger_put(w, &s, span_of(key, sizeof(key)));
+    const struct kafka_commit none = {0};
+    OK(w, kafka_producer_commit(s.producer, &none, 10000, &w->err));
+    kafka_producer_destroy(s.producer);
+    wait_for_end(w, "jobs.a.b", 2);
+    struct queue_feed *f = feed_on(w, "jobs.");
+    expect_next(w, f, "jobs.a.b", 0);
+    assert_int_equal(OK(w, queue_next(f, &m, &w->err)), 1);
+    assert_span(m.value, SPAN_LIT("of a stranger"));
+    assert_int_equal(m.key.n, QUEUE_KEY_MAX);
+    queue_feed_close(f);
+}
+
+/* ---- topics ---- */
+
+static void next_soon(struct world *w, struct queue_feed *f, struct queue_msg *ret)
+{
+    int r = 0;
+    for (int i = 0; r == 0 && i < 2000; i++) {
+        r = OK(w, queue_next(f, ret, &w->err));
+        sleep_ms(r ? 0 : 5);
+    }
+    assert_int_equal(r, 1);
+}
+
+static void a_new_jobs_topic_joins_by_itself(void **state)
+{
+    struct world *w = *state;
+    struct queue_msg m;
+    w->role = QUEUE_SCHEDULER;
+    open_owner(w);
+    struct queue_feed *f = feed_on(w, "jobs.");
+    expect_nothing(w, f);
+    struct peer p = peer_start(w, "put", "jobs.new.one", "2", "x", NULL);
+    peer_expect(&p, "done");
+    assert_int_equal(peer_wait(&p), 0);
+    for (int i = 0; i < 2; i++) {
+        next_soon(w, f, &m);
+        assert_string_equal(m.at.topic, "jobs.new.one");
+    }
+    queue_feed_close(f);
+}
+
+/* A queue whose gate is closed is copied no further than its window, however much waits. */
+static void a_paused_queue_waits_on_the_broker_not_here(void **state)
+{
+    struct world *w = *state;
+    enum { RECORDS = 40, BYTES = 1 << 20 };
+    static char value[BYTES];
+    struct queue_msg m;
+    uint64_t used = 0;
+    open_beside(w);
+    for (int i = 0; i < RECORDS; i++) {
+        struct queue_tx *tx = begin(w);
+        OK(w, queue_put(tx, "jobs.a.b", 0, SPAN_NONE, SPAN_NONE, span_of(value, BYTES),
+                        &w->err));
+        OK(w, queue_commit_wait(tx, NULL, &w->err));
+    }
+    close_queue(w);
+    w->role = QUEUE_SCHEDULER;
+    open_owner(w);
+    struct queue_feed *f = feed_on(w, "jobs.");
+    next_soon(w, f, &m);
+    const uint64_t first = m.at.offset;
+    assert_int_equal(queue_pause(f, "jobs.a.b", 0, first), 0);
+    for (int round = 0; round < 2; round++) {
+        sleep_ms(2000);
+        struct queue_cursor *c = cursor_on(w);
+        OK(w, queue_used_bytes(c, &used, &w->err));
+        assert_in_range(used, 1, 20 * BYTES);
+        queue_cursor_close(c);
+        queue_feed_close(f);
+        reopen_owner(w); /* its pause is not forgotten: nobody asked for more */
+        f = feed_on(w, "jobs.");
+    }
+    uint64_t last = 0;
+    for (int i = 0; i < RECORDS; i++) {
+        next_soon(w, f, &m);
+        assert_true(i == 0 ? m.at.offset == first : m.at.offset > last);
+        last = m.at.offset;
+        struct queue_tx *tx = begin(w);
+        OK(w, queue_ack(tx, &m.at, &w->err));
+        OK(w, queue_commit_wait(tx, NULL, &w->err));
+    }
+    queue_feed_close(f);
+}
+
+static void a_refused_record_fails_its_commit_and_no_later_one(void **state)
+{
+    struct world *w = *state;
+    static char large[700000];
+    const struct kafka_conf conf = {.brokers = getenv("OFFPEAK_BROKERS"),
+                                    .client_id = "admin"};
+    const struct kafka_setting small = {"max.message.bytes", "600000"};
+    struct kafka_admin *admin = NULL;
+    char topic[128];
+    (void)snprintf(topic, sizeof(topic), "%sresults.small", w->prefix);
+    OK(w, kafka_admin_open(&admin, &conf, &w->err));
+    OK(w, kafka_admin_create(admin, topic, 1, &small, 1, &w->err));
+    kafka_admin_destroy(admin);
+    open_owner(w);
+    put_many(w, "ready", 2);
+    struct queue_tx *tx = begin(w);
+    put(w, tx, "results.a", "its neighbour");
+    ack(w, tx, "ready", 0);
+    OK(w, queue_put(tx, "results.small", 0, SPAN_NONE, SPAN_NONE,
+                    span_of(large, sizeof(large)), &w->err));
+    struct queue_tx *begun = begin(w);
+    put(w, begun, "results.a", "begun before it was known");
+    assert_int_equal(queue_commit_wait(tx, NULL, &w->err), -ERR_INPUT);
+    assert_has(w->err.msg, topic);
+    assert_true(queue_commit_wait(begun, NULL, &w->err) < 0);
+    assert_int_equal(end_of(w, "results.a"), 0);
+    assert_int_equal(queue_ownership(w->q, NULL), QUEUE_READY);
+    tx = begin(w);
+    put(w, tx, "results.a", "its neighbour");
+    ack(w, tx, "ready", 0);
+    commit(w, tx);
+    assert_int_equal(end_of(w, "results.a"), 1);
+    struct queue_feed *f = feed_on(w, "ready");
+    expect_next(w, f, "ready", 1);
+    queue_feed_close(f);
+}
+
+static void what_is_trimmed_is_gone_for_everybody(void **state)
+{
+    struct world *w = *state;
+    open_owner(w);
+    put_many(w, "ready", 10);
+    for (uint64_t i = 0; i < 6; i++) {
+        ack_one(w, "ready", i);
+    }
+    struct queue_tx *tx = begin(w);
+    OK(w, queue_trim(tx, "ready", 0, UINT64_MAX, &w->err));
+    commit(w, tx);
+    assert_int_equal(first_of(w, "ready"), 6);
+    lose_folder(w);
+    open_beside(w);
+    uint64_t first = 0, end = 0;
+    for (int i = 0; i < 200 && first == 0; i++) { /* after the commit, and on its own */
+        struct queue_cursor *c = cursor_on(w);
+        OK(w, queue_bounds(c, "ready", 0, &first, &end, &w->err));
+        queue_cursor_close(c);
+        sleep_ms(10);
+    }
+    assert_int_equal(index_of(w, "ready", first), 6);
+}
 
 const struct promise broker_promises[] = {
+    PROMISE(a_lost_folder_is_rebuilt_and_nothing_acked_is_fed_again),
+    PROMISE(a_folder_that_missed_what_others_did_catches_up),
+    PROMISE(a_folder_is_not_taken_for_another_kind),
+    PROMISE(a_zombie_schedulers_commit_fails_and_changes_nothing),
+    PROMISE(a_zombie_workers_commit_fails_and_changes_nothing),
+    PROMISE(workers_share_the_partitions_and_a_dead_ones_share_moves),
+    PROMISE(one_scheduler_is_active_and_another_takes_over),
+    PROMISE(what_was_begun_before_ownership_was_lost_cannot_be_committed_after),
+    PROMISE(an_open_or_aborted_transaction_is_invisible),
+    PROMISE(a_strangers_record_of_any_shape_is_fed),
+    PROMISE(a_new_jobs_topic_joins_by_itself),
+    PROMISE(a_paused_queue_waits_on_the_broker_not_here),
+    PROMISE(a_refused_record_fails_its_commit_and_no_later_one),
+    PROMISE(what_is_trimmed_is_gone_for_everybody),
     {0},
 };

@@ -141,9 +141,14 @@ void wait_ready(struct world *w)
     }
 }
 
-struct queue *open_owner(struct world *w)
+void open_owner_later(struct world *w)
 {
     OK(w, try_open(w, &w->q, true));
+}
+
+struct queue *open_owner(struct world *w)
+{
+    open_owner_later(w);
     if (w->engine->broker) {
         wait_ready(w);
     }
@@ -253,7 +258,7 @@ uint64_t commit(struct world *w, struct queue_tx *tx)
 void put(struct world *w, struct queue_tx *tx, const char *topic, const char *value)
 {
     OK(w, queue_put(tx, topic, 0, SPAN_NONE, SPAN_NONE, span_str(value), &w->err));
-    if (w->engine->broker && w->n_topics < WORLD_TOPICS) {
+    if (w->engine->broker && !w->no_learning && w->n_topics < WORLD_TOPICS) {
         (void)learned_of(w, topic);
     }
 }

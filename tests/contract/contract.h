@@ -55,8 +55,8 @@ struct world {
     char prefix[64], instance[32];
     enum queue_role role;
     int session_ms;
-    bool late;
-    int ready, lost; /* how often the loop was told */
+    bool late, no_learning; /* its role does not copy what the test writes */
+    int ready, lost;        /* how often the loop was told */
     struct learned topics[WORLD_TOPICS];
     size_t n_topics;
 };
@@ -90,7 +90,8 @@ struct queue *open_beside(struct world *w);
 void close_queue(struct world *w);
 struct queue *reopen_owner(struct world *w);
 int try_open(struct world *w, struct queue **ret, bool owner);
-void wait_ready(struct world *w); /* until it is the owner */
+void open_owner_later(struct world *w); /* with a broker it is not the owner yet */
+void wait_ready(struct world *w);       /* until it is the owner */
 
 struct queue_tx *begin(struct world *w);
 uint64_t commit(struct world *w, struct queue_tx *tx);

@@ -12,11 +12,13 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #define STORM_COMMITS 3 /* before it says so */
 
 static struct queue *queue;
 static bool on_broker;
+static enum queue_role role = QUEUE_WHOLE;
 static struct err err;
 
 static void say(const char *line)
@@ -44,7 +46,7 @@ static void open_queue(const char *dir, bool owner)
     const char *prefix = getenv("CONTRACT_PREFIX");
     const struct queue_broker broker = {.brokers = getenv("OFFPEAK_BROKERS"),
                                         .prefix = prefix,
-                                        .role = owner ? QUEUE_WHOLE : QUEUE_READER,
+                                        .role = owner ? role : QUEUE_READER,
                                         .session_ms = 6000};
     char own[4096];
     (void)snprintf(own, sizeof(own), owner ? "%s-peer" : "/tmp", dir);
@@ -57,6 +59,13 @@ static void open_queue(const char *dir, bool owner)
         const struct timespec ms = {.tv_nsec = 1000000};
         (void)nanosleep(&ms, NULL);
     }
+}
+
+static enum queue_role role_called(const char *name)
+{
+    return strcmp(name, "worker") == 0      ? QUEUE_WORKER
+           : strcmp(name, "scheduler") == 0 ? QUEUE_SCHEDULER
+                                            : QUEUE_WHOLE;
 }
 
 static void wait_for_line(void)
@@ -109,6 +118,32 @@ static void verb_take(char **argv)
         (void)nanosleep(&ms, NULL);
     }
     say("owner");
+    wait_for_line();
+}
+
+/* zombie DIR ROLE TOPIC: owns, and when it is told to commits a record */
+static void verb_zombie(char **argv)
+{
+    role = role_called(argv[3]);
+    open_queue(argv[2], true);
+    struct queue_tx *tx = begin();
+    ok(queue_put(tx, argv[4], 0, SPAN_NONE, SPAN_NONE, SPAN_LIT("of a zombie"), &err));
+    say("owner");
+    wait_for_line();
+    say(queue_commit_wait(tx, NULL, &err) < 0 ? err.msg : "committed");
+    _exit(0);
+}
+
+/* share DIR ROLE: owns what it is given until it is told to stop, and says how much */
+static void verb_share(char **argv)
+{
+    uint32_t partitions[64];
+    role = role_called(argv[3]);
+    open_queue(argv[2], true);
+    (void)printf("%zu\n", role == QUEUE_WORKER
+                              ? queue_owned(queue, "ready", partitions, 64)
+                              : (size_t)1);
+    (void)fflush(stdout);
     wait_for_line();
 }
 
@@ -186,10 +221,9 @@ int main(int argc, char **argv)
         const char *name;
         int argc;
         void (*run)(char **argv);
-    } verbs[] = {{"put", 6, verb_put},
-                 {"own", 4, verb_own},
-                 {"take", 3, verb_take},
-                 {"storm", 3, verb_storm},
+    } verbs[] = {{"put", 6, verb_put},     {"own", 4, verb_own},
+                 {"take", 3, verb_take},   {"zombie", 5, verb_zombie},
+                 {"share", 4, verb_share}, {"storm", 3, verb_storm},
                  {"fill", 4, verb_fill}};
 #ifdef OFFPEAK_FAILPOINTS
     ok(failpoint_arm(getenv("OFFPEAK_FAILPOINT"), NULL, &err));
