@@ -4,8 +4,8 @@
  * order_add any number of times, then order_each: every text once, the smallest number first. Of
  * texts with the same number the one added last counts. `tag` is kept for the caller.
  *
- * Memory: 24 bytes a text, and as many again while they are sorted; the texts themselves, of at
- * most QUEUE_VALUE_MAX bytes each, stand in a scratch file.
+ * Memory: one text and the cache of cli/slots.h, 2 MiB, however many texts there are; they and
+ * their places, 16 bytes each, stand in scratch files. Numbers should be dense, as those of lines.
  */
 #ifndef OFFPEAK_CLI_ORDER_H
 #define OFFPEAK_CLI_ORDER_H

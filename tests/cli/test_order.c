@@ -136,6 +136,35 @@ static void long_texts_come_back_whole(void **state)
     order_close(o);
 }
 
+static int check_next(void *ctx, uint32_t tag, struct span text, struct err *err)
+{
+    uint64_t *next = ctx, number;
+    (void)err;
+    assert_int_equal(span_u64(text, &number), 0);
+    assert_int_equal(number, *next);
+    assert_int_equal(tag, number % 7);
+    ++*next;
+    return 0;
+}
+
+/* Many more than the cache holds, in an order that goes back and forth over all of them. */
+static void more_texts_than_are_kept_in_memory(void **state)
+{
+    (void)state;
+    enum { MANY = 200003, STEP = 65537 };
+    struct err err = {0};
+    struct order *o = open_order();
+    uint64_t next = 0;
+    for (uint64_t i = 0, at = 0; i < MANY; i++, at = (at + STEP) % MANY) {
+        char text[24];
+        snprintf(text, sizeof(text), "%llu", (unsigned long long)at);
+        add(o, at, (uint32_t)(at % 7), text);
+    }
+    assert_int_equal(order_each(o, check_next, &next, &err), 0);
+    assert_int_equal(next, MANY);
+    order_close(o);
+}
+
 static void a_folder_that_is_not_there(void **state)
 {
     (void)state;
@@ -155,6 +184,7 @@ int main(void)
         cmocka_unit_test(none_is_no_error),
         cmocka_unit_test(whoever_takes_them_may_stop),
         cmocka_unit_test(long_texts_come_back_whole),
+        cmocka_unit_test(more_texts_than_are_kept_in_memory),
         cmocka_unit_test(a_folder_that_is_not_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
