@@ -16,6 +16,8 @@
 #include <stdlib.h>
 
 #define LINE_MAX_BYTES ((size_t)64 << 10)
+#define NO_ID          "without an id"
+#define WITHOUT_ID     "request " NO_ID
 
 enum column { COLUMN_BATCH, COLUMN_REQUEST, COLUMN_AMOUNT, COLUMNS };
 static const char *const column_names[COLUMNS] = {"batch", "request", "amount_usd"};
@@ -171,7 +173,7 @@ int audit_invoice_charge(struct audit *a, const struct audit_charge *c, struct e
     struct audit_bill *b = bill_of(a, c->batch[0] ? "batch" : "request",
                                    span_str(c->batch[0]     ? c->batch
                                             : c->request[0] ? c->request
-                                                            : "without an id"),
+                                                            : NO_ID),
                                    err);
     if (b && !b->listed && c->batch[0] && c->request[0]) {
         b = bill_of(a, "request", span_str(c->request), err);
@@ -184,6 +186,36 @@ int audit_invoice_charge(struct audit *a, const struct audit_charge *c, struct e
     b->unknown += !c->known && c->head.kind != SPEND_IN_DOUBT;
     usd_sum_add_sum(&b->spent, c->cost);
     usd_sum_add_sum(&b->doubt, c->doubt);
+    return 0;
+}
+
+/* Billed, and no charge names it: perhaps a call in doubt, whose id nobody saw. */
+static bool is_orphan(const struct audit_bill *b)
+{
+    return b->listed && !b->charges;
+}
+
+struct orphans {
+    uint64_t n;
+    struct usd_sum billed, doubt; /* doubt: of calls without an id */
+};
+
+static int count_orphans(struct audit *a, struct orphans *ret, struct err *err)
+{
+    *ret = (struct orphans){0};
+    for (uint64_t i = 0; i < a->named[NAME_BILL]; i++) {
+        const struct audit_bill *b = slots_at(a->bill, i, err);
+        if (!b) {
+            return -ERR_FAIL;
+        }
+        if (is_orphan(b)) {
+            ret->n++;
+            usd_sum_add_sum(&ret->billed, b->billed);
+        }
+        if (strcmp(b->id, WITHOUT_ID) == 0) {
+            ret->doubt = b->doubt;
+        }
+    }
     return 0;
 }
 
@@ -218,12 +250,26 @@ static void judge(struct audit *a, const struct audit_bill *b)
 
 int audit_invoice_judge(struct audit *a, struct err *err)
 {
-    for (uint64_t i = 0; i < a->named[NAME_BILL]; i++) {
+    struct orphans o;
+    char one[USD_TEXT_MAX], two[USD_TEXT_MAX];
+    int rc = count_orphans(a, &o, err);
+    bool covered = rc >= 0 && usd_sum_cmp(o.billed, o.doubt) <= 0;
+    if (rc >= 0 && o.n && covered) {
+        audit_note(a,
+                   "%" PRIu64
+                   " id%s of the invoice, %s, that no charge names: within %s in "
+                   "doubt of calls whose ids are not known",
+                   o.n, PLURAL(o.n), usd_sum_format(o.billed, one),
+                   usd_sum_format(o.doubt, two));
+    }
+    for (uint64_t i = 0; rc >= 0 && i < a->named[NAME_BILL]; i++) {
         const struct audit_bill *b = slots_at(a->bill, i, err);
         if (!b) {
             return -ERR_FAIL;
         }
-        judge(a, b);
+        if (!covered || !is_orphan(b)) {
+            judge(a, b);
+        }
     }
-    return 0;
+    return rc;
 }

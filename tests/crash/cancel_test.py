@@ -122,6 +122,7 @@ class Night:
         spend = sum(r["cost"] for r in records) * lib.PICO
         lib.equal(f"{self.said}: the spend is the invoice", spend, invoice["total_pico"])
         lib.equal(f"{self.said}: billed twice", invoice["requests_billed_twice"], 0)
+        self.place.audit(self.said, self.sim)
         lib.equal(f"{self.said}: still reserved", self.place.cat("open"), [])
         lib.equal(f"{self.said}: left in the journal", self.place.cat("batches"), [])
 

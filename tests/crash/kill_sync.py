@@ -85,6 +85,7 @@ class Night:
                      ended.code in (0, 3), ended)
             return False
         self.kills.append(point or "random moment")
+        self.place.audit(f"night '{self.name}', killed at {self.kills[-1]}")
         return True
 
     def finish(self):
@@ -109,6 +110,7 @@ class Night:
         lib.that(f"{said}: what has no answer is in doubt", not strange, strange[:1] or len(failed))
         self.check_money(said)
         lib.equal(f"{said}: rows left in the journal", self.place.cat("batches"), [])
+        self.place.audit(said, self.sim)
 
     def check_money(self, said):
         invoice, records = self.sim.invoice(), self.place.spend_records()
