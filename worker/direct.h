@@ -163,7 +163,9 @@ bool direct_is_up(const struct lane_direct *l, const struct direct_server *s);
 /* ---- direct_slice.c: slices and their rows ---- */
 struct direct_slice *direct_slice_new(struct lane_direct *l, uint32_t partition,
                                       uint32_t try_n);
-/* A slice holds at most DIRECT_SLICE_MAX. */
+/* A slice holds at most DIRECT_SLICE_MAX. _put: of what its rows say already; _add: a call that is
+ * to leave for that server once they are written. */
+struct direct_call *direct_slice_put(struct direct_slice *s, struct call *c);
 void direct_slice_add(struct lane_direct *l, struct direct_slice *s, struct call *c,
                       unsigned server, unsigned track);
 void direct_slice_free(struct direct_slice *s);

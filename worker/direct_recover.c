@@ -240,9 +240,7 @@ static int end_last(struct lane_direct *l, struct direct_entry *e)
     memcpy(s->id, e->row.id, sizeof(s->id));
     for (uint32_t i = 0; i < e->n; i++) {
         if (e->found[i].call) {
-            direct_slice_add(l, s, e->found[i].call, 0, 0);
-            l->servers[0].writing--;
-            s->calls[s->n - 1].state = DIRECT_SETTLING;
+            direct_slice_put(s, e->found[i].call)->state = DIRECT_SETTLING;
         }
     }
     s->next = l->slices;

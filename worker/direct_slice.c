@@ -37,16 +37,23 @@ struct direct_slice *direct_slice_new(struct lane_direct *l, uint32_t partition,
     return s;
 }
 
-void direct_slice_add(struct lane_direct *l, struct direct_slice *s, struct call *c,
-                      unsigned server, unsigned track)
+struct direct_call *direct_slice_put(struct direct_slice *s, struct call *c)
 {
     assert(s->n < DIRECT_SLICE_MAX);
     struct direct_call *d = &s->calls[s->n++];
-    *d = (struct direct_call){
-        .slice = s, .call = c, .at = c->jobs->at, .server = server, .track = track};
+    *d = (struct direct_call){.slice = s, .call = c, .at = c->jobs->at};
     s->open++;
     c->state = CALL_DIRECT;
     c->direct = d;
+    return d;
+}
+
+void direct_slice_add(struct lane_direct *l, struct direct_slice *s, struct call *c,
+                      unsigned server, unsigned track)
+{
+    struct direct_call *d = direct_slice_put(s, c);
+    d->server = server;
+    d->track = track;
     l->servers[server].writing++;
     l->servers[server].tracks[track].writing++;
 }

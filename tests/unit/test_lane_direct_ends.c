@@ -138,6 +138,23 @@ static void a_second_crash_ends_what_is_at_its_last_try(void **state)
     assert_all_booked(d);
 }
 
+/* Every slot had a call that ended so: the slots are there for what comes. */
+static void after_calls_ended_at_their_last_try_others_are_made(void **state)
+{
+    struct direct_night *d = *state;
+    d->tries = 1;
+    given_jobs(d, 8);
+    pass(d, 15);
+    assert_int_equal(d->phone.under_way, 8);
+    crash_and_go_on(d);
+    given_jobs(d, 4);
+    pass(d, MINUTE);
+    assert_over(d);
+    for (uint32_t i = 8; i < 12; i++) {
+        assert_answered(d, i);
+    }
+}
+
 static void a_crash_before_the_booking_is_booked_once(void **state)
 {
     struct direct_night *d = *state;
@@ -359,6 +376,7 @@ int main(void)
         TEST(a_call_that_costs_nothing_has_as_many_tries_as_its_job_says),
         TEST(after_a_crash_calls_without_an_answer_are_booked_and_made_again),
         TEST(a_second_crash_ends_what_is_at_its_last_try),
+        TEST(after_calls_ended_at_their_last_try_others_are_made),
         TEST(a_crash_before_the_booking_is_booked_once),
         TEST(of_two_slices_with_one_call_the_higher_try_counts),
         TEST(after_a_good_end_only_calls_under_way_are_in_doubt),
