@@ -257,6 +257,10 @@ class Sim:
     def go(self):
         self.ask("/sim/go", b"")
 
+    def hold(self):
+        """What comes from now on is held."""
+        self.ask("/sim/hold", b"")
+
     def invoice(self):
         return self.ask("/sim/invoice")
 
