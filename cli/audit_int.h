@@ -90,7 +90,9 @@ struct audit_open { /* a row of `open` */
 
 struct audit_batch {
     char id[32], state[16];
-    uint64_t sent_off, partition; /* no member can have its result yet */
+    uint32_t sent_off; /* no member can have its result yet */
+    uint32_t single;   /* a slice of calls made one by one */
+    uint64_t partition;
 };
 
 struct audit_member {

@@ -156,7 +156,8 @@ static int begin_entry(struct audit *a, const struct queue_msg *row, struct entr
                   jtext_u64(requests, &e->requests) == 0;
     (void)jtext_get(row->value, "state", &state);
     *b = (struct audit_batch){.sent_off = is_sent_off(state, single),
-                              .partition = row->at.partition};
+                              .partition = row->at.partition,
+                              .single = single};
     memcpy(b->id, row->key.p, row->key.n);
     snprintf(b->state, sizeof(b->state), "%.*s", (int)(state.n > 2 ? state.n - 2 : 0),
              state.n > 2 ? state.p + 1 : "");
@@ -179,10 +180,12 @@ static int add_members(struct audit *a, const struct queue_msg *row, struct entr
         if (!m) {
             return -ERR_FAIL;
         }
-        if (jtext_u64(value, &m->place) < 0) {
-            broken_row(a, AUDIT_BATCH_BROKEN, row, "places in ready", "something else");
+        uint64_t offset;
+        if (jtext_u64(value, &offset) < 0) {
+            broken_row(a, AUDIT_BATCH_BROKEN, row, "offsets in ready", "something else");
             return 0;
         }
+        m->place = place_of(row->at.partition, offset);
         m->batch = a->batches - 1;
         a->members++;
         e->members++;
@@ -248,6 +251,14 @@ static void differ_member(struct audit *a, enum audit_kind kind,
                   kind == AUDIT_MEMBER_TWICE ? "two" : found);
 }
 
+/* A call whose answer was lost stands in two slices for a while: as it was, and as it goes again. */
+static bool goes_again(struct audit *a, uint64_t batch, const struct audit_batch *b,
+                       struct err *err)
+{
+    const struct audit_batch *other = slots_at(a->batch, batch, err);
+    return other && other->single && b->single;
+}
+
 static int apply_member(struct audit *a, const struct audit_member *m, struct err *err)
 {
     const struct audit_log *ready = ready_of(a, m->place);
@@ -263,11 +274,12 @@ static int apply_member(struct audit *a, const struct audit_member *m, struct er
         differ_member(a, AUDIT_MEMBER_UNKNOWN, &b, m->place, NULL);
         return 0;
     }
-    if (r->batch) {
+    uint64_t before = r->batch, of_job = r->job - 1;
+    r->batch = m->batch + 1;
+    if (before && !goes_again(a, before - 1, &b, err)) {
         differ_member(a, AUDIT_MEMBER_TWICE, &b, m->place, NULL);
     }
-    r->batch = m->batch + 1;
-    const struct audit_job *job = slots_at(a->job, r->job - 1, err);
+    const struct audit_job *job = slots_at(a->job, of_job, err);
     if (!job) {
         return -ERR_FAIL;
     }
