@@ -168,11 +168,17 @@ int pool_add(struct pool *p, struct call *c, const struct pool_ask *ask, struct 
 
 /* ---- who gets what ---- */
 
+/* Pieces of a group that has found a server since are that one's. */
 static struct part *heaviest_free(struct pool *p)
 {
     for (int i = BUCKETS - 1; i >= 0; i--) {
-        if (p->free[i].first) {
-            return p->free[i].first;
+        struct part *g;
+        while ((g = p->free[i].first) && is_up(p, g->root->home)) {
+            part_unlink(g);
+            give(&p->servers[g->root->home], g);
+        }
+        if (g) {
+            return g;
         }
     }
     return NULL;
@@ -196,9 +202,7 @@ static struct part *adopt(struct pool *p, unsigned server)
     }
     part_unlink(g);
     give(&p->servers[server], g);
-    if (!is_up(p, g->root->home)) {
-        g->root->home = (int)server;
-    }
+    g->root->home = (int)server;
     return g;
 }
 
@@ -250,13 +254,17 @@ static struct part *first_unbegun(const struct server *s)
     return g;
 }
 
-/* A group that costs no more to begin here than there. */
+/* A group costs no more to begin here than there; a piece of one that is begun there does. */
 static struct part *move_unbegun(struct pool *p, unsigned to)
 {
     struct server *s = &p->servers[to], *from = most_loaded(p);
     struct part *g = from && from != s ? last_unbegun(from) : NULL;
     if (!g || pool_cost_of(&p->cost, &from->load) - pool_cost_of(&p->cost, &g->load) <
                   pool_cost_of(&p->cost, &s->load)) {
+        return NULL;
+    }
+    if (g->root->parts > 1 &&
+        pool_cost_of(&p->cost, &g->load) < CUT_GAIN * part_beginning(g)) {
         return NULL;
     }
     take_away(from, g);
@@ -330,6 +338,7 @@ static struct part *choose(struct pool *p, unsigned server, bool *ret_twice)
     struct server *s = &p->servers[server];
     struct part *g = first_unbegun(s);
     g = g ? g : adopt(p, server);
+    g = g ? g : first_unbegun(s); /* a piece may have come home */
     g = g ? g : move_unbegun(p, server);
     g = g ? g : cut_own(p, server, ret_twice);
     return g || s->parts.first ? g : cut_other(p, server);

@@ -12,8 +12,9 @@
 struct world {
     struct call_table *calls;
     struct pool *pool;
-    uint64_t next; /* offset of the next job */
-    bool twice;    /* of the last call taken */
+    uint64_t next;     /* offset of the next job */
+    struct call *last; /* taken, and whether twice */
+    bool twice;
 };
 
 static int set_up(void **state)
@@ -44,7 +45,9 @@ static const struct pool_ask none;
 
 static struct call *take(struct world *w, unsigned server, unsigned track)
 {
-    return pool_next(w->pool, server, track, &w->twice);
+    struct call *c = pool_next(w->pool, server, track, &w->twice);
+    w->last = c ? c : w->last;
+    return c;
 }
 
 /* A call whose chain is the letters of `chain`; `bytes` of it are its own. */
@@ -74,6 +77,15 @@ static void add(struct world *w, const char *chain, int n)
     for (int i = 0; i < n; i++) {
         add_bytes(w, chain, 100);
     }
+}
+
+/* The answer to a call with a token a byte, `cached` of its 1,000 of the beginning. */
+static void answered(struct world *w, const struct call *c, bool twice, uint64_t cached,
+                     uint64_t output)
+{
+    const struct pool_seen seen = {
+        .input = c->body_bytes, .cached = cached, .output = output, .twice = twice};
+    pool_learn(w->pool, c, &seen);
 }
 
 /* The root letter of the next call for that server, or '-'. */
@@ -262,6 +274,22 @@ static void test_groups_of_a_server_that_is_down_go_elsewhere(void **state)
     assert_next(w, 1, "aa-");
 }
 
+static void test_a_group_stays_together_when_its_server_goes_down(void **state)
+{
+    struct world *w = *state;
+    given_pool(w, 3, 4);
+    add(w, "a", 17);
+    assert_next(w, 0, "a");
+    answered(w, w->last, false, 1000, 100);
+    assert_non_null(take(w, 0, 1)); /* now it is in two pieces */
+    pool_set_up(w->pool, 0, false);
+    assert_next(w, 1, "a");
+    assert_next(w, 2, "-");
+    assert_track(w, 1, 0, "aaaaaaaaaa");
+    assert_next(w, 2, "-");
+    assert_track(w, 1, 1, "aaaa-");
+}
+
 static void test_when_all_servers_are_down_calls_wait(void **state)
 {
     struct world *w = *state;
@@ -311,15 +339,6 @@ static void test_tracks_of_a_server_work_on_a_group_each(void **state)
     assert_track(w, 0, 1, "b");
     assert_track(w, 0, 0, "a");
     assert_track(w, 0, 1, "b-");
-}
-
-/* The answer to a call with a token a byte, `cached` of its 1,000 of the beginning. */
-static void answered(struct world *w, const struct call *c, bool twice, uint64_t cached,
-                     uint64_t output)
-{
-    const struct pool_seen seen = {
-        .input = c->body_bytes, .cached = cached, .output = output, .twice = twice};
-    pool_learn(w->pool, c, &seen);
 }
 
 /* A server of its own, with an answer to a call of group `root`; what a second track of it has
@@ -631,6 +650,7 @@ int main(void)
         TEST(test_a_group_is_cut_where_its_halves_share_least),
         TEST(test_the_end_of_a_group_is_not_cut),
         TEST(test_groups_of_a_server_that_is_down_go_elsewhere),
+        TEST(test_a_group_stays_together_when_its_server_goes_down),
         TEST(test_when_all_servers_are_down_calls_wait),
         TEST(test_a_call_that_comes_back_goes_again),
         TEST(test_one_path_is_not_another),
