@@ -94,6 +94,56 @@ static void test_what_is_settled_and_old_goes_and_spend_stays(void **state)
     assert_int_equal(count_records(n, TOPIC_SPEND), 2);
 }
 
+static uint64_t rows_of(struct night *n, const char *table, uint32_t partition)
+{
+    struct err err = {0};
+    struct queue_msg msg;
+    uint64_t rows = 0;
+    queue_read_table(n->cursor, table, partition, SPAN_NONE);
+    while (queue_read(n->cursor, &msg, &err) > 0) {
+        rows++;
+    }
+    return rows;
+}
+
+static uint64_t kept_in(struct night *n, uint32_t partition)
+{
+    struct err err = {0};
+    uint64_t first = 0, end = 0;
+    assert_true(queue_bounds(n->cursor, TOPIC_READY, partition, &first, &end, &err) >= 0);
+    return end - first;
+}
+
+static void answer_in(struct night *n, uint32_t partition, const char *question)
+{
+    struct answer a = answer_saying(BODY);
+    uint64_t at =
+        release_job(n, &(struct asked){.question = question, .partition = partition});
+    settle_answer(n->settle, call_for(n, at), &a, &from_batch);
+    loop_run(n->loop);
+    assert_int_equal(rows_of(n, TABLE_ANSWERS, partition), 1);
+}
+
+/* Whoever owns the rest tidies that; what all of them refer to is not one worker's to drop. */
+static void test_one_of_many_workers_tidies_its_partitions_alone(void **state)
+{
+    static const uint32_t all[] = {0, 1, 2, 3}, mine[] = {1, 3};
+    struct night *n = *state;
+    night_owns(n, 4, all, ARRAY_LEN(all));
+    answer_in(n, 0, "lamp");
+    answer_in(n, 1, "vase");
+    answer_in(n, 3, "rug");
+    later(n, 2 * HOUR_MS);
+    night_owns(n, 4, mine, ARRAY_LEN(mine));
+    tidy_once(n, an_hour);
+    for (uint32_t p = 0; p < 4; p++) {
+        assert_int_equal(kept_in(n, p), p == 0);
+        assert_int_equal(rows_of(n, TABLE_ANSWERS, p), p == 0);
+    }
+    assert_int_equal(count_records(n, "jobs.shop.tags"), 3);
+    assert_int_equal(count_records(n, "results.shop"), 3);
+}
+
 static void test_what_is_settled_and_young_stays(void **state)
 {
     struct night *n = *state;
@@ -408,6 +458,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_an_empty_folder_is_tidy),
         TEST(test_what_is_settled_and_old_goes_and_spend_stays),
+        TEST(test_one_of_many_workers_tidies_its_partitions_alone),
         TEST(test_what_is_settled_and_young_stays),
         TEST(test_a_job_under_way_keeps_its_record_however_old),
         TEST(test_a_job_that_was_never_released_stays),
