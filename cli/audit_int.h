@@ -58,10 +58,12 @@ struct audit_logs {
 
 /* ---- slots ---- */
 
+#define SLOT __attribute__((aligned(16)))
+
 struct audit_ready { /* of a record in ready */
     uint64_t job;    /* slot + 1; 0: none */
     uint64_t batch;  /* slot + 1 */
-};
+} SLOT;
 
 struct audit_run {
     char name[AUDIT_RUN_MAX]; /* team/feature/run */
@@ -71,8 +73,7 @@ struct audit_run {
     uint64_t jobs,
         jobs_settled; /* of the first attempt: all, and those that must be counted */
     uint64_t later, later_settled;
-    uint64_t trimmed; /* of its queue something was */
-};
+} SLOT;
 
 /* A budget line with its period. */
 struct audit_line {
@@ -81,33 +82,33 @@ struct audit_line {
     struct ledger_row expected, found;
     uint64_t applied; /* spend records below are in `found` */
     uint64_t moving, broken;
-};
+} SLOT;
 
 struct audit_open { /* a row of `open` */
     struct open_row row;
     char job[JOB_ID_MAX];
-} __attribute__((aligned(16)));
+} SLOT;
 
 struct audit_batch {
     char id[32], state[16];
     uint32_t sent_off; /* no member can have its result yet */
     uint32_t single;   /* a slice of calls made one by one */
     uint64_t partition;
-};
+} SLOT;
 
 struct audit_member {
     uint64_t place, batch;
-};
+} SLOT;
 
 struct audit_try { /* a try in doubt, or a correction */
     uint64_t digest, place;
-};
+} SLOT;
 
 struct audit_bill { /* of an invoice, or of spend that is on none */
     char id[AUDIT_REF_MAX];
     uint64_t listed, rows, charges, unknown;
     struct usd_sum billed, spent, doubt;
-};
+} SLOT;
 
 /* ---- names: each a number, by kind ---- */
 

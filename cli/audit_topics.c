@@ -209,8 +209,7 @@ static int is_repeat(struct audit *a, const struct audit_log *q, const struct jo
     return 0;
 }
 
-static void count_in_run(struct audit_run *r, const struct audit_log *q,
-                         const struct job_head *h, bool must)
+static void count_in_run(struct audit_run *r, const struct job_head *h, bool must)
 {
     if (r->complete && h->line > r->lines) {
         return; /* of the queue's standing run */
@@ -220,7 +219,6 @@ static void count_in_run(struct audit_run *r, const struct audit_log *q,
     r->jobs_settled += !later && must;
     r->later += later;
     r->later_settled += later && must;
-    r->trimmed |= q->first > 0;
 }
 
 static int take_job(struct audit *a, struct audit_log *q, const struct queue_msg *msg,
@@ -248,7 +246,7 @@ static int take_job(struct audit *a, struct audit_log *q, const struct queue_msg
                               .has = (uint16_t)(HAS_JOB | (repeat ? HAS_REPEAT : 0) |
                                                 (run->has_row ? HAS_ROW : 0))};
     if (run->has_row && !repeat) {
-        count_in_run(run, q, &h, msg->at.offset < q->settled);
+        count_in_run(run, &h, msg->at.offset < q->settled);
     }
     return 0;
 }
