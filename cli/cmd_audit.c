@@ -7,17 +7,14 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #define LISTED_MAX 1000 /* differences told one by one; all are counted */
 #define REDRAW_MS  200
 #define NOTE_BYTES 4096
 
 struct audit_cmd {
-    const struct cli *cli;
+    struct cli *cli;
     struct clock clock;
-    bool bar;   /* progress is shown, on a terminal */
-    bool drawn; /* it stands on the current line */
     int64_t drawn_ms;
     uint64_t listed, by_part[AUDIT_PARTS];
     struct buf notes, queues; /* for the end, as JSON or as text */
@@ -33,23 +30,20 @@ static bool is_json(const struct audit_cmd *c)
 static void on_progress(void *ctx, const char *what, uint64_t done, uint64_t all)
 {
     struct audit_cmd *c = ctx;
+    char text[200];
     int64_t now = clock_mono_ms(&c->clock);
-    if (!c->bar || now - c->drawn_ms < REDRAW_MS) {
+    if (!c->cli->notice.bar || now - c->drawn_ms < REDRAW_MS) {
         return;
     }
-    c->drawn = true;
     c->drawn_ms = now;
-    fprintf(stderr,
-            all ? "\r%s: %" PRIu64 " of %" PRIu64 "\033[K" : "\r%s: %" PRIu64 "\033[K",
-            what, done, all);
+    snprintf(text, sizeof(text), all ? "%s: %" PRIu64 " of %" PRIu64 : "%s: %" PRIu64,
+             what, done, all);
+    progress_notice(&c->cli->notice, text);
 }
 
 static void clear(struct audit_cmd *c)
 {
-    if (c->drawn) {
-        fputs("\r\033[K", stderr);
-    }
-    c->drawn = false;
+    progress_clear(&c->cli->notice);
 }
 
 static void print_safe(const char *before, const char *text)
@@ -212,6 +206,7 @@ static int audit(struct audit_cmd *c, struct queue *q, struct err *err)
                               .on_queue = on_queue};
     int rc = facts(q, &commit, &owner, err);
     if (rc >= 0 && is_json(c)) {
+        clear(c);
         printf("{\"differences\":[");
     }
     if (rc >= 0) {
@@ -229,7 +224,6 @@ int cmd_audit(struct cli *c, struct err *err)
 {
     struct audit_cmd a = {.cli = c, .clock = clock_real()};
     struct queue *q = NULL;
-    a.bar = !c->opt->quiet && !c->env.plain && isatty(STDERR_FILENO);
     buf_init(&a.notes, (size_t)1 << 20);
     buf_init(&a.queues, (size_t)16 << 20);
     int rc = cli_open_data(c, &q, err);

@@ -12,6 +12,7 @@ static const struct command commands[] = {
         .name = "audit",
         .operands = "",
         .what = "derive every total again from the records, and say what differs",
+        .doing = "reading the records ...",
         .examples =
             "  offpeak audit                        also beside a run that is going\n"
             "  offpeak audit --invoice july.csv     and beside what the provider billed\n"
