@@ -173,7 +173,7 @@ struct queue_tx *queue_tx_drop(struct queue_tx *tx);
  * nobody assigned has one partition, and it is ours: so it is on one machine. A role asks once, when
  * it is made: while it lives its partitions do not change. */
 
-/* How many a topic or table has. */
+/* How many a topic or table has; one that a broker does not have yet, how many it will get. */
 int queue_partitions(struct queue *q, const char *name, uint32_t *ret, struct err *err);
 /* Those that feeds here give, lowest first, `max` at most: how many. */
 size_t queue_owned(struct queue *q, const char *name, uint32_t *ret, size_t max);

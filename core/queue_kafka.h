@@ -173,6 +173,8 @@ int link_refresh(struct link *l, const struct store_name *of, uint64_t from,
                  struct err *err);
 int link_refresh_row(struct link *l, const struct store_name *of, struct err *err);
 int link_refresh_names(struct link *l, struct err *err);
+/* As many as the broker has; of what is not there, as many as it would be made with. */
+int link_partitions(struct link *l, const char *name, uint32_t *ret, struct err *err);
 bool link_asks(const struct link *l); /* the broker is asked for bounds, not the store */
 /* 1; 0 no such topic. */
 int link_bounds(struct link *l, const struct store_name *of, uint64_t *ret_first,

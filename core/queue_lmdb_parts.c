@@ -1,9 +1,10 @@
 /*
  * queue_lmdb_parts.c - into how many partitions names are spread, and which of them are ours.
  *
- * What nobody assigned has one partition, and it is ours: all there is on one machine.
+ * What nobody assigned has one partition, and it is ours: all there is on one machine. With a broker
+ * it has as many as the broker says.
  */
-#include "core/queue_lmdb.h"
+#include "core/queue_kafka.h"
 #include <errno.h>
 #include <stdlib.h>
 
@@ -76,6 +77,9 @@ int queue_partitions(struct queue *q, const char *name, uint32_t *ret, struct er
     if (!queue_name_ok(name)) {
         return err_set(err, ERR_INPUT, "could not count the partitions of '%s': %s", name,
                        "the name is not valid");
+    }
+    if (!a && q->link) {
+        return link_partitions(q->link, name, ret, err);
     }
     *ret = a ? a->partitions : 1;
     return 0;
