@@ -68,10 +68,18 @@ class Night:
     def begin(self):
         return self.place.begin(self.sim, None, "-q", settings=SETTINGS)
 
+    def wait_for_the_moment(self, running):
+        """Some time after the start, or when so many calls were billed, however long that takes."""
+        if self.rng.random() < 0.5:
+            time.sleep(self.rng.choice((0.05, 0.4, 0.8, 1.6)) * self.rng.uniform(0.3, 1.5))
+        else:
+            calls = self.rng.randrange(1, JOBS)
+            lib.wait_for(lambda: self.sim.invoice()["requests"] >= calls or not running.alive())
+
     def go(self):
         """True when the cancel came in time to end anything."""
         running = self.begin()
-        time.sleep(self.rng.choice((0.05, 0.4, 0.8, 1.6)) * self.rng.uniform(0.3, 1.5))
+        self.wait_for_the_moment(running)
         ended = self.place.offpeak("cancel", "--run", "gone", "--data", self.place.path("data"))
         assert ended.code == 0, ended
         if self.lane == "batch" and self.rng.random() < 0.5:
