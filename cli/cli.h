@@ -29,6 +29,7 @@ struct cli_env {
     char *api_key; /* the string getenv returned; secret_load wipes it */
     const char *api_key_file;
     const char *state_home, *home;
+    const char *notify_socket, *watchdog_usec; /* of a service manager */
     bool plain; /* NO_COLOR or TERM=dumb */
 };
 
@@ -75,10 +76,12 @@ int cmd_import(struct cli *c, struct err *err);
 int cmd_results(struct cli *c, struct err *err);
 int cmd_retry(struct cli *c, struct err *err);
 int cmd_run(struct cli *c, struct err *err);
+int cmd_scheduler(struct cli *c, struct err *err);
 int cmd_spend(struct cli *c, struct err *err);
 int cmd_submit(struct cli *c, struct err *err);
 int cmd_topics(struct cli *c, struct err *err);
 int cmd_watch(struct cli *c, struct err *err);
+int cmd_worker(struct cli *c, struct err *err);
 
 /* A data folder that must be there, opened to read beside its owner (or to write rows). */
 int cli_open_data(const struct cli *c, struct queue **ret, struct err *err);

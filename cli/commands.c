@@ -180,6 +180,19 @@ static const struct command commands[] = {
         .run = cmd_run,
     },
     {
+        .name = "scheduler",
+        .operands = "",
+        .what =
+            "on Kafka: let jobs through as budgets allow; one is active, others stand by",
+        .examples =
+            "  offpeak scheduler --brokers kafka-1:9092 --state /var/lib/offpeak/scheduler\n"
+            "SIGTERM ends it, SIGHUP loads configuration and prices again.\n",
+        .takes = CONFIGURED | OPT(BROKERS) | OPT(STATE) | OPT(INSECURE) | OPT(QUIET),
+        .needs = ON_DATA,
+        .on_broker = true,
+        .run = cmd_scheduler,
+    },
+    {
         .name = "spend",
         .operands = "",
         .what = "what was paid, what it would have cost, and what saved the difference",
@@ -247,6 +260,22 @@ static const struct command commands[] = {
         .takes = COMMON | OPT(RUN) | OPT(TEAM) | OPT(FEATURE) | OPT(JSON),
         .needs = ON_DATA,
         .run = cmd_watch,
+    },
+    {
+        .name = "worker",
+        .operands = "",
+        .what = "on Kafka: answer a share of the jobs; start as many as you like",
+        .examples =
+            "  offpeak worker --brokers kafka-1:9092 --state /var/lib/offpeak/worker-1\n"
+            "  offpeak worker --brokers kafka-1:9092 --set health.listen=127.0.0.1:8642\n"
+            "SIGTERM lets calls under way finish (stop.wait) and ends it; batches go on at\n"
+            "the provider and whoever has its share next fetches them. SIGHUP loads\n"
+            "configuration, key file and prices again.\n",
+        .takes = CONFIGURED | OPT(BROKERS) | OPT(STATE) | OPT(KEY_FILE) | OPT(INSECURE) |
+                 OPT(QUIET),
+        .needs = ON_DATA,
+        .on_broker = true,
+        .run = cmd_worker,
     },
 };
 

@@ -94,6 +94,24 @@ void endpoint_close(struct endpoint *e)
     e->prices = price_book_free(e->prices);
 }
 
+int endpoint_reopen(struct endpoint *e, const struct cli *c, struct err *err)
+{
+    const struct endpoint_need none = {.key = false};
+    struct endpoint next;
+    int rc = endpoint_open(&next, c, &none, err);
+    if (rc >= 0 && !next.key && e->key) { /* the environment's string was wiped */
+        rc = worker_account_fingerprint(next.base_url, e->key, next.account, err);
+        next.key = rc < 0 ? NULL : TAKE_PTR(e->key);
+    }
+    if (rc < 0) {
+        endpoint_close(&next);
+        return rc;
+    }
+    endpoint_close(e);
+    *e = next;
+    return 0;
+}
+
 /* Servers without a key have none to protect: plain http reaches them on any machine. Whoever has
  * a key was checked when it was opened. */
 int endpoint_http(const struct endpoint *e, const struct cli *c, struct loop *loop,
@@ -126,5 +144,19 @@ void endpoint_lanes(const struct endpoint *e, struct scheduler_lane ret[static L
         .calls = e->pool.n,
         .why = e->pool.why,
         .hint = e->pool.hint,
+    };
+}
+
+void endpoint_worker(const struct endpoint *e, struct worker_conf *ret)
+{
+    ret->prices = e->prices;
+    ret->base_url = e->base_url;
+    ret->key = e->key;
+    ret->pool = (struct worker_pool){
+        .endpoint = e->pool.endpoint,
+        .servers = e->pool.url,
+        .servers_n = e->pool.n,
+        .key = e->pool.key,
+        .prices = e->pool.prices,
     };
 }

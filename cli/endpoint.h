@@ -37,8 +37,13 @@ int endpoint_open(struct endpoint *ret, const struct cli *c,
 void endpoint_close(struct endpoint *e);
 int endpoint_http(const struct endpoint *e, const struct cli *c, struct loop *loop,
                   struct http **ret, struct err *err);
+/* Loads key file, prices and servers again, all or nothing. A key that came from the environment
+ * is kept. */
+int endpoint_reopen(struct endpoint *e, const struct cli *c, struct err *err);
 /* The terms of each lane, borrowed from `e`. */
 void endpoint_lanes(const struct endpoint *e, struct scheduler_lane ret[static LANES]);
+/* What a worker calls, under which key, at which prices: borrowed too. */
+void endpoint_worker(const struct endpoint *e, struct worker_conf *ret);
 
 /* The price book built into the program (schemas/price-book.json). */
 extern const char price_book_text[];

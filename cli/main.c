@@ -72,6 +72,8 @@ static struct cli_env take_environment(void)
         .api_key_file = getenv("OPENAI_API_KEY_FILE"),
         .state_home = getenv("XDG_STATE_HOME"),
         .home = getenv("HOME"),
+        .notify_socket = getenv("NOTIFY_SOCKET"),
+        .watchdog_usec = getenv("WATCHDOG_USEC"),
         .plain = (no_color && no_color[0]) || (term && !strcmp(term, "dumb")),
     };
     unsetenv(

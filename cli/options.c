@@ -48,6 +48,9 @@ const struct option_row option_rows[OPT_IDS] = {
                        "of the input: jsonl, csv or tsv [by the file's name]"),
     [OPT_WAIT] =
         ROW("wait", 0, NULL, OPTION_FLAG, wait, "at a closed gate, stay until it opens"),
+    [OPT_STATE] =
+        ROW("state", 0, "DIR", OPTION_TEXT, state,
+            "folder to keep between starts [one of its own, removed at the end]"),
     [OPT_PARTITIONS] = ROW("partitions", 0, "N", OPTION_COUNT, partitions,
                            "partitions of a new queue's jobs topic [3]"),
     [OPT_ALLOW] =

@@ -21,6 +21,7 @@ enum option_id {
     OPT_ERRORS,
     OPT_DATA,
     OPT_BROKERS,
+    OPT_STATE,
     OPT_RUN,
     OPT_TEAM,
     OPT_FEATURE,
@@ -75,7 +76,7 @@ struct option_list {
 };
 
 struct options {
-    const char *out, *errors, *data, *brokers, *run, *team, *feature;
+    const char *out, *errors, *data, *brokers, *state, *run, *team, *feature;
     uint64_t first, partitions;
     struct option_usd max_cost, limit;
     bool dry_run, fresh, wait, insecure, records, in_doubt, origin, markdown, json, quiet,

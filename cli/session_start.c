@@ -24,19 +24,10 @@ static int start_scheduler(struct session *s, struct err *err)
 
 static int start_worker(struct session *s, struct err *err)
 {
-    const struct servers *pool = &s->conf.endpoint->pool;
     struct worker_conf conf = {
         .queue = s->queue,
         .loop = s->loop,
         .http = s->http,
-        .prices = s->conf.endpoint->prices,
-        .base_url = s->conf.endpoint->base_url,
-        .key = s->conf.endpoint->key,
-        .pool = {.endpoint = pool->endpoint,
-                 .servers = pool->url,
-                 .servers_n = pool->n,
-                 .key = pool->key,
-                 .prices = pool->prices},
         .settings = &s->cli->set->worker,
         .dir = s->cli->data,
         .on_step = session_on_step,
@@ -44,6 +35,7 @@ static int start_worker(struct session *s, struct err *err)
         .on_stop = session_on_stop,
         .ctx = s,
     };
+    endpoint_worker(s->conf.endpoint, &conf);
     int rc = worker_create(&s->worker, &conf, err);
     return rc < 0 ? rc : worker_start(s->worker, err);
 }

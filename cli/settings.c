@@ -95,6 +95,13 @@ static const struct config_row cli_rows[] = {
             "that are under way",
     },
     {
+        .key = "health.listen",
+        .type = CONFIG_STRING,
+        .offset = AT(health_listen),
+        .help = "ADDRESS:PORT where `offpeak worker` and `offpeak scheduler` answer "
+                "/healthz and /readyz; nowhere by default",
+    },
+    {
         .key = "http.connections",
         .type = CONFIG_INT,
         .offset = AT(connections),

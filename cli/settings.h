@@ -18,6 +18,7 @@ const char *reuse_name(enum reuse r);
 
 struct cli_settings {
     const char *base_url, *key_file, *prices_file, *ca_file, *proxy;
+    const char *health_listen;
     const char *pool_servers, *pool_price, *pool_name, *pool_key_file;
     int64_t pool_context_tokens, pool_output_tokens;
     int lane;      /* enum lane */

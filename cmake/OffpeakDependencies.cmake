@@ -19,7 +19,7 @@ offpeak_find_pkg(crypto libcrypto)
 offpeak_find_pkg(zlib zlib)
 offpeak_find_pkg(zstd libzstd)
 offpeak_find_pkg(rdkafka rdkafka) # 2.0.2 or newer
-offpeak_find_pkg(microhttpd libmicrohttpd) # tests/sim only
+offpeak_find_pkg(microhttpd libmicrohttpd) # the simulator and cli/probe.c
 
 # LMDB has no pkg-config file in Debian 12.
 find_path(LMDB_INCLUDE_DIR lmdb.h REQUIRED)
