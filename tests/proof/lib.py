@@ -241,7 +241,8 @@ class Sim:
                                  "".join(json.dumps(f) + "\n" for f in faults))
             command += ["--faults", script]
         self.log = open(place.path(f"sim-{number}.log"), "wb")
-        self.process = spawn(command, stdout=self.log, stderr=self.log)
+        self.process = spawn(command, stdout=self.log, stderr=self.log,
+                             env={**os.environ, "TMPDIR": str(place.folder)})
         place.processes.append(self.process)
         if not wait_for(lambda: port_file.exists() or self.process.poll() is not None) \
                 or self.process.poll() is not None:
