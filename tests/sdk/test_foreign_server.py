@@ -30,7 +30,7 @@ def free_port():
 
 
 def wait_until_listening(port, server):
-    for _ in range(200):
+    for _ in range(1800):
         if server.poll() is not None:
             sys.exit(f"aimock ended with {server.returncode}")
         try:
@@ -58,7 +58,7 @@ def run(offpeak, folder, port, name):
                        OPENAI_API_KEY="sk-foreign-0001")
     subprocess.run([offpeak, "run", folder / "jobs.jsonl", "-o", out, "--run", name,
                     "--data", folder / "data", "--set", "batch.poll=100ms",
-                    "--set", "batch.linger=100ms"], env=environment, check=True, timeout=60)
+                    "--set", "batch.linger=100ms"], env=environment, check=True, timeout=300)
     return [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
 
 
