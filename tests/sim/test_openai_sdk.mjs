@@ -53,8 +53,11 @@ async function upload(client, text, name = "sdk.jsonl") {
 const create = (client, input_file_id, more = {}) =>
   client.batches.create({ input_file_id, endpoint: ENDPOINT, completion_window: "24h", ...more });
 
+const tell = (what) =>
+  fetch(process.env.OPENAI_BASE_URL.replace(/\/v1$/, "/sim/" + what), { method: "POST" });
+
 async function finish(client, batch) {
-  const end = Date.now() + 60000;
+  const end = Date.now() + 300000;
   while (!FINAL.has(batch.status)) {
     if (Date.now() > end) check(`batch ends in time, it is ${batch.status}`, false);
     await sleep(20);
@@ -104,9 +107,11 @@ async function outcomes(client) {
   const failed = await finish(client, await create(client, (await upload(client, "nonsense\n")).id));
   check("a bad file fails", failed.errors.data[0].code === "invalid_json_line");
   const many = await upload(client, jsonl(range(2000).map((i) => request(i))));
+  await tell("hold"); // or it could be over first
   const started = await create(client, many.id);
   check("cancel", (await client.batches.cancel(started.id)).status === "cancelling");
   check("cancelled", (await finish(client, started)).status === "cancelled");
+  await tell("go");
 }
 
 async function errors(client, file) {
