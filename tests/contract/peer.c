@@ -193,6 +193,65 @@ static void verb_storm(char **argv)
     }
 }
 
+static void pause_ms(int ms)
+{
+    const struct timespec ts = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
+    (void)nanosleep(&ts, NULL);
+}
+
+/* One session of a role: commits until it is lost, or all is done. */
+static void work(struct queue_feed *feed, uint64_t want)
+{
+    uint64_t count = storm_count();
+    while (count < want && queue_ownership(queue, NULL) == QUEUE_READY) {
+        struct queue_tx *tx = begin();
+        struct queue_msg m;
+        char text[32];
+        int n = snprintf(text, sizeof(text), "%llu", (unsigned long long)count++);
+        ok(queue_put(tx, "storm.a", 0, SPAN_NONE, SPAN_NONE, span_of(text, (size_t)n),
+                     &err));
+        n = snprintf(text, sizeof(text), "%llu", (unsigned long long)count);
+        ok(queue_table_put(tx, "marks", 0, SPAN_LIT("count"), span_of(text, (size_t)n),
+                           &err));
+        if (ok(queue_next(feed, &m, &err))) {
+            ok(queue_ack(tx, &m.at, &err));
+        }
+        if (queue_commit_wait(tx, NULL, &err) < 0) {
+            return;
+        }
+        if (count % 10 == 0) {
+            (void)printf("%llu\n", (unsigned long long)count);
+            (void)fflush(stdout);
+        }
+    }
+}
+
+/* steady DIR COUNT: puts numbered records, each with the number in a row and an ack of an earlier
+ * one, through whatever happens to the broker */
+static void verb_steady(char **argv)
+{
+    const uint64_t want = (uint64_t)number(argv[3]);
+    open_queue(argv[2], true);
+    for (;;) {
+        enum queue_ownership now = queue_ownership(queue, &err);
+        if (now == QUEUE_READY && storm_count() >= want) {
+            break;
+        }
+        if (now == QUEUE_READY) {
+            struct queue_feed *feed = NULL;
+            ok(queue_feed_open(queue, "storm.a", &feed, &err));
+            work(feed, want);
+            queue_feed_close(feed);
+        } else if (now == QUEUE_LOST) {
+            (void)printf("lost: %s\n", err.msg);
+            (void)fflush(stdout);
+            queue_release_ownership(queue);
+        }
+        pause_ms(20);
+    }
+    say("done");
+}
+
 /* fill DIR BYTES: puts until its files may not grow any more, then once more */
 static void verb_fill(char **argv)
 {
@@ -221,10 +280,10 @@ int main(int argc, char **argv)
         const char *name;
         int argc;
         void (*run)(char **argv);
-    } verbs[] = {{"put", 6, verb_put},     {"own", 4, verb_own},
-                 {"take", 3, verb_take},   {"zombie", 5, verb_zombie},
-                 {"share", 4, verb_share}, {"storm", 3, verb_storm},
-                 {"fill", 4, verb_fill}};
+    } verbs[] = {{"put", 6, verb_put},       {"own", 4, verb_own},
+                 {"take", 3, verb_take},     {"zombie", 5, verb_zombie},
+                 {"share", 4, verb_share},   {"storm", 3, verb_storm},
+                 {"steady", 4, verb_steady}, {"fill", 4, verb_fill}};
 #ifdef OFFPEAK_FAILPOINTS
     ok(failpoint_arm(getenv("OFFPEAK_FAILPOINT"), NULL, &err));
 #endif
