@@ -149,16 +149,70 @@ void queue_release_ownership(struct queue *q)
     link_tell(l);
 }
 
-void link_given_to(struct link *l, const char *topic, uint32_t partition, uint64_t next)
+void link_given_to(struct link *l, const struct queue_at *next, bool fed)
 {
     char name[KAFKA_TOPIC_MAX];
-    link_topic(l, topic, name);
+    link_topic(l, next->topic, name);
     pthread_mutex_lock(&l->mu);
-    struct link_copy *c = link_copy_find(l, name, partition);
-    if (c) {
-        atomic_store(&c->given, next);
+    struct link_copy *c = link_copy_find(l, name, next->partition);
+    if (c && (fed ? c->how == COPY_FEED : link_is_piecemeal(l, c))) {
+        atomic_store(&c->given, next->offset);
     }
     pthread_mutex_unlock(&l->mu);
+}
+
+void link_want(struct link *l, const struct queue_at *from, bool at_end)
+{
+    char name[KAFKA_TOPIC_MAX];
+    if (l->role == QUEUE_READER) {
+        return;
+    }
+    link_topic(l, from->topic, name);
+    pthread_mutex_lock(&l->mu);
+    struct link_copy *c = link_copy_find(l, name, from->partition);
+    if (c && link_is_piecemeal(l, c) && !(at_end && c->asked)) {
+        c->asked = true;
+        c->reading = false; /* from there on, again */
+        atomic_store(&c->given, from->offset);
+    }
+    pthread_mutex_unlock(&l->mu);
+}
+
+static uint32_t copied_partitions(struct link *l, const char *topic)
+{
+    uint32_t n = 0;
+    pthread_mutex_lock(&l->mu);
+    while (link_copy_find(l, topic, n)) {
+        n++;
+    }
+    pthread_mutex_unlock(&l->mu);
+    return n;
+}
+
+int link_partitions(struct link *l, const char *name, uint32_t *ret, struct err *err)
+{
+    const struct topic_spec *spec = topics_on_broker(name);
+    char topic[KAFKA_TOPIC_MAX];
+    link_topic(l, name, topic);
+    int n = topics_partitions(spec);
+    if (!spec || !spec->keyed) {
+        struct err aside = {0};
+        int there = (int)copied_partitions(l, topic);
+        if (l->role == QUEUE_READER) {
+            pthread_mutex_lock(&l->read_mu);
+            there = kafka_admin_partitions(l->admin, topic, &aside);
+            pthread_mutex_unlock(&l->read_mu);
+        }
+        if (there < 0) {
+            if (err) {
+                *err = aside;
+            }
+            return -(int)aside.code;
+        }
+        n = there ? there : n;
+    }
+    *ret = (uint32_t)n;
+    return 0;
 }
 
 void link_trimmed(struct link *l, const struct store_name *of, uint64_t below)

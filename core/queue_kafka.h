@@ -70,7 +70,8 @@ struct link_copy {
     _Atomic uint64_t given; /* of what is fed: all below it was given */
     bool acks;              /* its rows are acknowledgements, not rows */
     bool reading, paused;
-    int64_t fresh_ms;            /* a reader's: good until then */
+    bool asked;       /* followed a piece at a time: somebody reads it, from `given` on */
+    int64_t fresh_ms; /* a reader's: good until then */
     bool touched, ended;         /* by the slice that is being collected */
     uint64_t pending;            /* `at` once that is stored */
     uint64_t bytes, bytes_given; /* spooled in this session, and of them given */
@@ -154,12 +155,12 @@ struct link *link_close(struct link *l);
 /* On the commit thread: the group is committed there and applied here, or nothing of it is. */
 int link_commit(struct link *l, struct queue_tx *group, struct err *err);
 void link_delivered(struct link *l, const struct kafka_delivery *d);
-void link_given_to(struct link *l, const char *topic, uint32_t partition, uint64_t next);
-static inline void link_given(struct link *l, const char *topic, uint32_t partition,
-                              uint64_t next)
+/* All below `next` was given, by a feed or by a cursor. */
+void link_given_to(struct link *l, const struct queue_at *next, bool fed);
+static inline void link_given(struct link *l, const struct queue_at *next, bool fed)
 {
     if (l) {
-        link_given_to(l, topic, partition, next);
+        link_given_to(l, next, fed);
     }
 }
 /* A trim was applied here: the broker's turn. */
@@ -173,7 +174,10 @@ int link_refresh(struct link *l, const struct store_name *of, uint64_t from,
                  struct err *err);
 int link_refresh_row(struct link *l, const struct store_name *of, struct err *err);
 int link_refresh_names(struct link *l, struct err *err);
-/* As many as the broker has; of what is not there, as many as it would be made with. */
+/* A role reads there what is copied a piece at a time: it begins, or (`at_end`) has found
+ * nothing, perhaps because nobody had asked for it yet. */
+void link_want(struct link *l, const struct queue_at *from, bool at_end);
+/* How many partitions a name has: 0, or an error. */
 int link_partitions(struct link *l, const char *name, uint32_t *ret, struct err *err);
 bool link_asks(const struct link *l); /* the broker is asked for bounds, not the store */
 /* 1; 0 no such topic. */
@@ -217,6 +221,9 @@ int link_copy_restart(struct link *l, const struct store_name *of, uint64_t from
 
 /* Finds what is copied and its ends; `tables`: those, else the rest. Reading begins. */
 int link_restore_begin(struct link *l, bool tables, struct err *err);
+/* Followed a piece at a time: from where it is read. */
+bool link_is_piecemeal(const struct link *l, const struct link_copy *c);
+int link_begin_asked(struct link *l, struct err *err);
 bool link_restored(const struct link *l);
 int link_find_new(struct link *l, struct err *err);
 /* Where the copy of a partition begins or goes on, checked against the broker's bounds. */

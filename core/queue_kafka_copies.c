@@ -109,8 +109,13 @@ int link_copy_read(struct link *l, struct link_copy *c, struct err *err)
                                       .offset = (int64_t)atomic_load(&c->at)};
     int r = kafka_consumer_add(l->source, &start, err);
     if (r == 0) {
+        pthread_mutex_lock(&l->mu);
         c->reading = true;
+        c->paused = kafka_consumer_paused(l->source, c->topic, start.partition);
+        pthread_mutex_unlock(&l->mu);
         c->pending = atomic_load(&c->at);
+        c->n_marks = 0;
+        c->bytes = c->bytes_given = 0;
     }
     return r;
 }
@@ -300,7 +305,8 @@ int link_windows(struct link *l, struct err *err)
 {
     for (size_t i = 0; i < l->n_copies; i++) {
         struct link_copy *c = l->copies[i];
-        if (!c->reading || !c->spec || !c->spec->window) {
+        bool whole = c->how == COPY_FOLLOW && l->role == QUEUE_WHOLE;
+        if (!c->reading || !c->spec || !c->spec->window || whole) {
             continue;
         }
         uint64_t bytes = ahead(c);
@@ -332,8 +338,9 @@ int link_drop_done(struct link *l, struct err *err)
             continue;
         }
         int r = copy_topic(l->q, &c->of, &row, err);
-        if (r > 0 && row.low > row.first) {
-            r = copy_mark(l->slice, OP_TRIM, &c->of, row.low, SPAN_NONE, err);
+        uint64_t done = c->how == COPY_FEED ? row.low : atomic_load(&c->given);
+        if (r > 0 && (c->how == COPY_FEED || c->asked) && done > row.first) {
+            r = copy_mark(l->slice, OP_TRIM, &c->of, done, SPAN_NONE, err);
             r = r < 0 ? r : copy_apply(l->slice, err);
         }
         if (r < 0) {

@@ -145,27 +145,6 @@ int link_ensure(struct link *l, const struct store_name *of, struct err *err)
     return MIN_OF(rc, 0);
 }
 
-int link_partitions(struct link *l, const char *name, uint32_t *ret, struct err *ret_err)
-{
-    struct err err = {0};
-    char topic[KAFKA_TOPIC_MAX];
-    const struct topic_spec *spec = topics_find(false, name);
-    link_topic(l, name, topic);
-    pthread_mutex_lock(&l->commit_mu);
-    int rc = l->commit_admin ? 0 : kafka_admin_open(&l->commit_admin, &l->kafka, &err);
-    rc = rc < 0 ? rc : kafka_admin_partitions(l->commit_admin, topic, &err);
-    pthread_mutex_unlock(&l->commit_mu);
-    if (rc < 0) {
-        if (ret_err) {
-            *ret_err = err;
-        }
-        return -(int)(err.code ? err.code : ERR_FAIL);
-    }
-    *ret = (uint32_t)(rc > 0 ? rc
-                             : topics_partitions(spec ? spec : topics_find(true, name)));
-    return 0;
-}
-
 /* ---- headers ---- */
 
 #define SIGN_COMMIT "c"

@@ -154,6 +154,43 @@ static int begin_copy(struct link *l, struct link_copy *c, struct err *err)
     return r < 0 ? r : link_copy_read(l, c, err);
 }
 
+bool link_is_piecemeal(const struct link *l, const struct link_copy *c)
+{
+    return c->of.kind == 'T' && c->how == COPY_FOLLOW && c->spec && c->spec->window &&
+           l->role != QUEUE_WHOLE;
+}
+
+/* The copy has what stands from `from` on, or begins there. */
+static int place_piece(struct link *l, struct link_copy *c, uint64_t from,
+                       struct err *err)
+{
+    struct topic_row row = {0};
+    int r = copy_topic(l->q, &c->of, &row, err);
+    if (r == 0 || (r > 0 && (from < row.first || from > row.next))) {
+        r = link_copy_restart(l, &c->of, from, err);
+    }
+    return r < 0 ? r : link_place_copy(l, c, err);
+}
+
+int link_begin_asked(struct link *l, struct err *err)
+{
+    for (size_t i = 0; i < l->n_copies; i++) {
+        struct link_copy *c = l->copies[i];
+        pthread_mutex_lock(&l->mu);
+        bool due = c->asked && !c->reading;
+        uint64_t from = atomic_load(&c->given);
+        pthread_mutex_unlock(&l->mu);
+        int r = due ? place_piece(l, c, from, err) : 0;
+        if (r == 0 && due) {
+            r = link_copy_read(l, c, err);
+        }
+        if (r < 0) {
+            return r;
+        }
+    }
+    return 0;
+}
+
 /* ---- what there is ---- */
 
 struct found {
@@ -202,7 +239,8 @@ static int begin_found(struct link *l, const struct found *f, enum which which,
         for (of.partition = 0; of.partition < f->v[i].partitions; of.partition++) {
             struct link_copy *c = wanted(l, spec, of.partition) ? link_copy_get(l, &of)
                                                                 : NULL;
-            int r = c && !c->reading ? begin_copy(l, c, err) : 0;
+            bool begins = c && !c->reading && !link_is_piecemeal(l, c);
+            int r = begins ? begin_copy(l, c, err) : 0;
             if (r < 0 && which != ALL) {
                 return r;
             }
@@ -241,7 +279,7 @@ bool link_restored(const struct link *l)
 {
     for (size_t i = 0; i < l->n_copies; i++) {
         const struct link_copy *c = l->copies[i];
-        bool whole = !(c->of.kind == 'T' && c->spec && c->spec->window);
+        bool whole = c->of.kind == 'R' || !c->spec || !c->spec->window;
         if (whole && atomic_load(&c->at) < c->target) {
             return false;
         }

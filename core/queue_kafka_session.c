@@ -371,7 +371,10 @@ static int look_around(struct link *l, struct err *err)
 
 static int work_on(struct link *l, struct err *err)
 {
-    int r = link_pump(l, 10, err);
+    int r = link_begin_asked(l, err);
+    if (r == 0) {
+        r = link_pump(l, 25, err);
+    }
     if (r >= 0) {
         r = link_windows(l, err);
     }

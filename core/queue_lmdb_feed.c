@@ -214,6 +214,16 @@ static int find_unacked(const struct store *s, MDB_txn *txn, const struct topic_
     return rc;
 }
 
+/* With a broker: no need to have more here than comes next. */
+static void tell_given(const struct queue_feed *f, const struct feed_topic *t)
+{
+    struct queue_at next = {.partition = t->partition, .offset = t->next};
+    if (f->q->link) {
+        memcpy(next.topic, t->name, sizeof(next.topic));
+        link_given(f->q->link, &next, true);
+    }
+}
+
 static int topic_next(struct queue_feed *f, struct feed_topic *t, struct queue_msg *ret,
                       struct err *err)
 {
@@ -230,7 +240,7 @@ static int topic_next(struct queue_feed *f, struct feed_topic *t, struct queue_m
     }
     if (at.offset >= row.next) {
         t->next = MAX_OF(t->next, row.next);
-        link_given(f->q->link, t->name, t->partition, t->next);
+        tell_given(f, t);
         t->dry_txn = mdb_txn_id(txn);
         return 0;
     }
@@ -238,7 +248,7 @@ static int topic_next(struct queue_feed *f, struct feed_topic *t, struct queue_m
     int r = read_log_record(f->cursor, &at, &row, ret, err);
     if (r > 0) {
         t->next = at.offset + 1;
-        link_given(f->q->link, t->name, t->partition, t->next);
+        tell_given(f, t);
     }
     return r;
 }
@@ -294,7 +304,7 @@ int queue_pause(struct queue_feed *f, const char *topic, uint32_t partition,
     }
     t->paused = true;
     t->next = offset;
-    link_given(f->q->link, topic, partition, offset);
+    tell_given(f, t);
     return 0;
 }
 

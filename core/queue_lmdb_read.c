@@ -174,11 +174,23 @@ static int set_position(struct queue_cursor *c, enum read_mode mode, const char 
     return 0;
 }
 
+/* With a broker: what a role reads is copied as it reads it. */
+static void want(struct queue_cursor *c, bool at_end)
+{
+    struct queue_at from = {.partition = c->partition, .offset = c->offset};
+    memcpy(from.topic, c->name, sizeof(from.topic));
+    link_want(c->q->link, &from, at_end);
+}
+
 int queue_read_topic(struct queue_cursor *c, const char *topic, uint32_t partition,
                      uint64_t from)
 {
     c->offset = from;
-    return set_position(c, READ_TOPIC, topic, partition);
+    int r = set_position(c, READ_TOPIC, topic, partition);
+    if (r == 0 && c->q->link) {
+        want(c, false);
+    }
+    return r;
 }
 
 int queue_read_table(struct queue_cursor *c, const char *table, uint32_t partition,
@@ -216,7 +228,9 @@ static int next_record(struct queue_cursor *c, struct queue_msg *ret, struct err
     memcpy(at.topic, c->name, sizeof(at.topic));
     int r = read_log_record(c, &at, &row, ret, err);
     if (r > 0) {
-        c->offset = at.offset + 1;
+        at.offset++;
+        c->offset = at.offset;
+        link_given(c->q->link, &at, false);
     }
     return r;
 }
@@ -293,6 +307,9 @@ int queue_read(struct queue_cursor *c, struct queue_msg *ret, struct err *err)
     r = c->mode == READ_TOPIC ? next_record(c, ret, err) : next_row(c, ret, err);
     read_end(c);
     c->asked = r != 0;
+    if (r == 0 && c->q->link && c->mode == READ_TOPIC) {
+        want(c, true);
+    }
     return r;
 }
 

@@ -21,7 +21,7 @@ static const struct topic_spec specs[] = {
     {"results.", false, false, false, 1,
      "a team's results", DAYS_30, LARGE,
      COPY_NONE, COPY_NONE, COPY_FOLLOW},
-    {"spend", false, false, false, 1,
+    {"spend", false, false, true, 1,
      "what every call has cost", FOREVER, ORDINARY,
      COPY_NONE, COPY_FOLLOW, COPY_FOLLOW},
     {"dead.", false, false, false, 1,

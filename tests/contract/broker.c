@@ -211,6 +211,40 @@ static void what_was_begun_before_ownership_was_lost_cannot_be_committed_after(
     peer_kill(&other);
 }
 
+static void a_second_process_of_our_name_fences_us(void **state)
+{
+    struct world *w = *state;
+    w->role = QUEUE_WORKER;
+    (void)snprintf(w->instance, sizeof(w->instance), "one");
+    open_owner(w);
+    assert_int_equal(setenv("CONTRACT_INSTANCE", "one", 1), 0);
+    struct peer twin = peer_start(w, "share", "worker", NULL);
+    assert_int_equal(unsetenv("CONTRACT_INSTANCE"), 0);
+    await(w, QUEUE_FENCED);
+    assert_string_not_equal(w->err.msg, "");
+    struct queue_tx *tx = begin(w);
+    OK(w, queue_table_put(tx, "answers", 0, SPAN_LIT("key"), SPAN_LIT("v"), &w->err));
+    assert_true(queue_commit_wait(tx, NULL, &w->err) < 0);
+    peer_expect(&twin, "12");
+    assert_int_equal(peer_wait(&twin), 0);
+}
+
+static void a_static_member_that_restarts_keeps_its_share(void **state)
+{
+    struct world *w = *state;
+    w->role = QUEUE_WORKER;
+    (void)snprintf(w->instance, sizeof(w->instance), "one");
+    open_owner(w);
+    struct peer other = peer_start(w, "share", "worker", NULL);
+    await(w, QUEUE_LOST);
+    queue_release_ownership(w->q);
+    await(w, QUEUE_READY);
+    peer_expect(&other, "6");
+    reopen_owner(w); /* within its session: nobody else is asked to move */
+    assert_int_equal(owned(w), 6);
+    assert_int_equal(peer_wait(&other), 0);
+}
+
 /* ---- what others write ---- */
 
 struct stranger {
@@ -296,6 +330,13 @@ static void next_soon(struct world *w, struct queue_feed *f, struct queue_msg *r
     assert_int_equal(r, 1);
 }
 
+static void peer_puts(struct world *w, const char *topic, const char *n, const char *what)
+{
+    struct peer p = peer_start(w, "put", topic, n, what, NULL);
+    peer_expect(&p, "done");
+    assert_int_equal(peer_wait(&p), 0);
+}
+
 static void a_new_jobs_topic_joins_by_itself(void **state)
 {
     struct world *w = *state;
@@ -304,14 +345,86 @@ static void a_new_jobs_topic_joins_by_itself(void **state)
     open_owner(w);
     struct queue_feed *f = feed_on(w, "jobs.");
     expect_nothing(w, f);
-    struct peer p = peer_start(w, "put", "jobs.new.one", "2", "x", NULL);
-    peer_expect(&p, "done");
-    assert_int_equal(peer_wait(&p), 0);
+    peer_puts(w, "jobs.new.one", "2", "x");
     for (int i = 0; i < 2; i++) {
         next_soon(w, f, &m);
         assert_string_equal(m.at.topic, "jobs.new.one");
     }
     queue_feed_close(f);
+}
+
+static void read_soon(struct world *w, struct queue_cursor *c, struct queue_msg *ret)
+{
+    int r = 0;
+    for (int i = 0; r == 0 && i < 2000; i++) {
+        r = OK(w, queue_read(c, ret, &w->err));
+        sleep_ms(r ? 0 : 5);
+    }
+    assert_int_equal(r, 1);
+}
+
+/* The scheduler reads `spend`, which grows for ever, from the place that it knows. */
+static void what_a_role_follows_is_copied_from_where_it_reads(void **state)
+{
+    struct world *w = *state;
+    struct queue_msg m;
+    w->role = QUEUE_SCHEDULER;
+    open_owner(w);
+    struct queue_cursor *c = cursor_on(w);
+    OK(w, queue_read_topic(c, "spend", 0, 0)); /* before there is any */
+    assert_int_equal(OK(w, queue_read(c, &m, &w->err)), 0);
+    peer_puts(w, "spend", "10", "a");
+    for (uint64_t i = 0; i < 10; i++) {
+        read_soon(w, c, &m);
+        assert_int_equal(m.at.offset, i);
+    }
+    queue_cursor_close(c);
+    peer_puts(w, "spend", "10", "b");
+    const uint64_t from[] = {15, 3,
+                             8}; /* ... again from an earlier one: it is read back */
+    for (size_t i = 0; i < ARRAY_LEN(from); i++) {
+        reopen_owner(w);
+        sleep_ms(100);
+        c = cursor_on(w);
+        OK(w, queue_read_topic(c, "spend", 0, from[i]));
+        for (uint64_t k = from[i]; k < 20; k++) {
+            read_soon(w, c, &m);
+            assert_int_equal(m.at.offset, k);
+        }
+        assert_int_equal(OK(w, queue_read(c, &m, &w->err)), 0);
+        queue_cursor_close(c);
+    }
+}
+
+static void everybody_knows_how_many_partitions_a_name_has(void **state)
+{
+    struct world *w = *state;
+    const struct {
+        const char *name;
+        uint32_t n;
+    } want[] = {{"ready", 12},        {"answers", 12}, {"jobs.a.b", 3},
+                {"jobs.none.yet", 3}, {"spend", 1},    {"budgets", 1}};
+    const enum queue_role roles[] = {QUEUE_WHOLE, QUEUE_SCHEDULER, QUEUE_WORKER};
+    uint32_t n = 0;
+    w->no_learning = true;
+    open_owner(w);
+    put_one(w, "jobs.a.b", "x");
+    for (size_t i = 0; i <= ARRAY_LEN(roles); i++) {
+        for (size_t k = 0; k < ARRAY_LEN(want); k++) {
+            OK(w, queue_partitions(w->q, want[k].name, &n, &w->err));
+            assert_int_equal(n, want[k].n);
+        }
+        lose_folder(w);
+        if (i < ARRAY_LEN(roles)) {
+            w->role = roles[i];
+            open_owner(w);
+        }
+    }
+    open_beside(w);
+    for (size_t k = 0; k < ARRAY_LEN(want); k++) {
+        OK(w, queue_partitions(w->q, want[k].name, &n, &w->err));
+        assert_int_equal(n, want[k].n);
+    }
 }
 
 /* A queue whose gate is closed is copied no further than its window, however much waits. */
@@ -451,9 +564,13 @@ const struct promise broker_promises[] = {
     PROMISE(workers_share_the_partitions_and_a_dead_ones_share_moves),
     PROMISE(one_scheduler_is_active_and_another_takes_over),
     PROMISE(what_was_begun_before_ownership_was_lost_cannot_be_committed_after),
+    PROMISE(a_second_process_of_our_name_fences_us),
+    PROMISE(a_static_member_that_restarts_keeps_its_share),
     PROMISE(an_open_or_aborted_transaction_is_invisible),
     PROMISE(a_strangers_record_of_any_shape_is_fed),
     PROMISE(a_new_jobs_topic_joins_by_itself),
+    PROMISE(what_a_role_follows_is_copied_from_where_it_reads),
+    PROMISE(everybody_knows_how_many_partitions_a_name_has),
     PROMISE(a_paused_queue_waits_on_the_broker_not_here),
     PROMISE(a_refused_record_fails_its_commit_and_no_later_one),
     PROMISE(what_is_trimmed_is_gone_for_everybody),

@@ -46,6 +46,7 @@ static void open_queue(const char *dir, bool owner)
     const char *prefix = getenv("CONTRACT_PREFIX");
     const struct queue_broker broker = {.brokers = getenv("OFFPEAK_BROKERS"),
                                         .prefix = prefix,
+                                        .instance = getenv("CONTRACT_INSTANCE"),
                                         .role = owner ? role : QUEUE_READER,
                                         .session_ms = 6000};
     char own[4096];
