@@ -9,8 +9,10 @@
  * has a test of its name in tests/contract/.
  *
  *   one owner       A folder is owned by one process at a time (flock: it dies with its
- *                   process). Only the owner feeds and acknowledges. Anybody may read beside it
- *                   and commit records of its own kind (puts and rows, no acks).
+ *                   process), with a broker each partition is. Only the owner feeds and
+ *                   acknowledges; a commit by one that lost it fails and changes nothing.
+ *                   Anybody may read beside it and commit records of its own kind (puts and
+ *                   rows, no acks).
  *   atomic          Everything between begin and commit becomes visible together or not at all;
  *                   readers see committed records only.
  *   any order       Acks are per record, in any order; what is unacked is delivered again to
@@ -32,6 +34,23 @@
  * store transaction (5 ms, QUEUE_TX_RECORDS records or QUEUE_TX_BYTES, whichever is first) and
  * the callback runs on the loop. After a failed commit nothing of it is visible and the owner
  * must stop: what it holds in memory may no longer be true.
+ *
+ * With a broker, besides:
+ *   - Ownership comes and goes (queue_broker.on_owner). On QUEUE_READY the role is made: its
+ *     tables and what it is fed are here. On QUEUE_LOST it stops, commits what it can, is
+ *     destroyed (feeds and cursors closed), and queue_release_ownership is called. While a role
+ *     lives its partitions do not change.
+ *   - A commit that fails because a record was refused (ERR_INPUT; the words name the topic) is
+ *     all that fails: leave that record out and commit again. What was begun before the callback
+ *     fails with it, so nothing overtakes. After any other failure QUEUE_LOST follows.
+ *   - A failure with RETRY_UNKNOWN may have happened all the same; what is read after the next
+ *     QUEUE_READY says it.
+ *   - A reader's records go out one by one, in order: after a failure the first of them may be
+ *     stored. It has no feeds and no acks. What it reads it copies first, from the place it asks
+ *     for to the end at that moment; at an end it asks again.
+ *   - What was put is read here when the callback comes, if this role copies that topic at all.
+ *   - Offsets have gaps, a topic is made when it is first put into (where that is allowed),
+ *     values are bounded by the topic (8 MiB), tables are those of core/topics.h.
  *
  * Reading goes through a cursor, which owns the memory of the message it returned last (valid
  * until the next call on that cursor) and may be used on any one thread at a time. No store

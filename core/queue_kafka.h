@@ -225,6 +225,7 @@ int link_restore_begin(struct link *l, bool tables, struct err *err);
 bool link_is_piecemeal(const struct link *l, const struct link_copy *c);
 int link_begin_asked(struct link *l, struct err *err);
 bool link_restored(const struct link *l);
+int link_restore_end(struct link *l, struct err *err);
 int link_find_new(struct link *l, struct err *err);
 /* Where the copy of a partition begins or goes on, checked against the broker's bounds. */
 int link_place_copy(struct link *l, struct link_copy *c, struct err *err);

@@ -7,6 +7,9 @@
  * to open transactions, after the assignment; a consumer that sees committed records only passes
  * it when all of them are closed.
  *
+ * What the role owns is read no further then: its own commits keep it up, and a row that came
+ * back later would undo the next one.
+ *
  * A copy that is behind its log's first offset goes on there; one that is ahead of its end is of
  * another topic of that name, and begins anew. So does a copy of a table that was not read for
  * so long that marks of deletion may be gone by now (TOMBSTONES_MS in topics.c is twice this).
@@ -239,7 +242,8 @@ static int begin_found(struct link *l, const struct found *f, enum which which,
         for (of.partition = 0; of.partition < f->v[i].partitions; of.partition++) {
             struct link_copy *c = wanted(l, spec, of.partition) ? link_copy_get(l, &of)
                                                                 : NULL;
-            bool begins = c && !c->reading && !link_is_piecemeal(l, c);
+            bool kept_up = which == ALL && c && c->how == COPY_OWN; /* by our commits */
+            bool begins = c && !c->reading && !kept_up && !link_is_piecemeal(l, c);
             int r = begins ? begin_copy(l, c, err) : 0;
             if (r < 0 && which != ALL) {
                 return r;
@@ -273,6 +277,19 @@ int link_restore_begin(struct link *l, bool tables, struct err *err)
 int link_find_new(struct link *l, struct err *err)
 {
     return begin(l, ALL, err);
+}
+
+int link_restore_end(struct link *l, struct err *err)
+{
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < l->n_copies; i++) {
+        struct link_copy *c = l->copies[i];
+        if (c->how == COPY_OWN && c->reading) {
+            c->reading = false;
+            r = kafka_consumer_remove(l->source, c->topic, (int32_t)c->of.partition, err);
+        }
+    }
+    return r;
 }
 
 bool link_restored(const struct link *l)

@@ -321,6 +321,10 @@ static int restore_on(struct link *l, struct err *err)
         l->logs = true;
         return link_restore_begin(l, false, err);
     }
+    r = link_restore_end(l, err);
+    if (r < 0) {
+        return r;
+    }
     l->topics_ms = link_now_ms();
     l->fine_ms = l->retry_ms = 0;
     link_state(l, LINK_HERE);
@@ -422,6 +426,7 @@ static void turn_leaving(struct link *l)
     pthread_mutex_lock(&l->mu);
     bool go = l->released || l->stop;
     pthread_mutex_unlock(&l->mu);
+    go = go && (!l->planned || commits_idle(l->q)); /* the role's last words */
     if (l->state == LINK_LEAVING && (go || link_now_ms() >= l->leave_ms)) {
         let_go(l);
     }

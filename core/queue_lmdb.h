@@ -376,6 +376,7 @@ struct commits { /* the commit thread and its two lists (queue_lmdb_commit.c) */
     struct queue_tx *waiting, **waiting_end;
     struct queue_tx *done, **done_end;
     size_t n_waiting, n_records, n_bytes;
+    bool busy;   /* a group is being committed */
     bool hurry;  /* somebody blocks in queue_commit_wait */
     bool failed; /* nothing is written any more; with a broker, in this epoch */
     struct err failure;
@@ -421,6 +422,8 @@ int tx_add_copied(struct queue_tx *tx, enum op_kind kind, const struct copied *c
                   struct err *err);
 
 int commits_init(struct queue *q, struct err *err);
+bool commits_idle(
+    struct queue *q); /* nothing was handed over that is not done; any thread */
 /* From now on transactions begun before fail with these words; any thread. */
 void commits_fail(struct queue *q, const struct err *err);
 void commits_fini(struct queue *q);

@@ -129,6 +129,7 @@ static void *commit_main(void *arg)
         }
         linger(q);
         struct queue_tx *group = take_group(c);
+        c->busy = true;
         bool failed = c->failed && (!q->link || group->epoch != atomic_load(&q->epoch));
         if (failed) { /* after a failure nothing is written any more */
             finish_group(q, group, &c->failure);
@@ -137,6 +138,9 @@ static void *commit_main(void *arg)
         if (!failed) {
             run_group(q, group);
         }
+        pthread_mutex_lock(&c->mu);
+        c->busy = false;
+        pthread_mutex_unlock(&c->mu);
         if (c->wake) {
             loop_wake_send(c->wake);
         }
@@ -152,6 +156,15 @@ static void fail(struct commits *c, const char *why)
     }
     c->failed = true;
     (void)err_set(&c->failure, ERR_FAIL, "could not commit: %s", why);
+}
+
+bool commits_idle(struct queue *q)
+{
+    struct commits *c = &q->commits;
+    pthread_mutex_lock(&c->mu);
+    bool idle = !c->waiting && !c->busy;
+    pthread_mutex_unlock(&c->mu);
+    return idle;
 }
 
 void commits_fail(struct queue *q, const struct err *err)

@@ -85,6 +85,30 @@ static void a_lost_folder_is_rebuilt_and_nothing_acked_is_fed_again(void **state
     }
 }
 
+/* Its own rows come back from the broker too: they must not undo what it did since. */
+static void what_the_owner_wrote_last_is_never_undone(void **state)
+{
+    struct world *w = *state;
+    open_owner(w);
+    put_many(w, "ready", 60);
+    for (uint64_t i = 0; i < 60; i++) {
+        char value[16];
+        (void)snprintf(value, sizeof(value), "%llu", (unsigned long long)i);
+        put_row(w, "answers", 0, value);
+        ack_one(w, "ready", 59 - i);
+        expect_row(w, "answers", 0, value);
+        if (i % 10 == 0) {
+            sleep_ms(60);
+            expect_row(w, "answers", 0, value);
+        }
+    }
+    reopen_owner(w);
+    struct queue_feed *f = feed_on(w, "ready");
+    expect_nothing(w, f);
+    queue_feed_close(f);
+    expect_row(w, "answers", 0, "59");
+}
+
 static void a_folder_that_missed_what_others_did_catches_up(void **state)
 {
     struct world *w = *state;
@@ -557,6 +581,7 @@ static void whoever_submits_knows_over_how_many_partitions_a_queue_goes(void **s
 
 const struct promise broker_promises[] = {
     PROMISE(a_lost_folder_is_rebuilt_and_nothing_acked_is_fed_again),
+    PROMISE(what_the_owner_wrote_last_is_never_undone),
     PROMISE(a_folder_that_missed_what_others_did_catches_up),
     PROMISE(a_folder_is_not_taken_for_another_kind),
     PROMISE(a_zombie_schedulers_commit_fails_and_changes_nothing),
