@@ -556,29 +556,6 @@ static void what_is_trimmed_is_gone_for_everybody(void **state)
     assert_int_equal(index_of(w, "ready", first), 6);
 }
 
-static void expect_partitions(struct world *w, const char *name, uint32_t want)
-{
-    uint32_t n = 0;
-    OK(w, queue_partitions(w->q, name, &n, &w->err));
-    assert_int_equal(n, want);
-}
-
-static void whoever_submits_knows_over_how_many_partitions_a_queue_goes(void **state)
-{
-    struct world *w = *state;
-    open_owner(w);
-    put_many(w, "jobs.search.tags", 1);
-    for (int round = 0; round < 2; round++) {
-        expect_partitions(w, "jobs.search.tags", 3);
-        expect_partitions(w, "jobs.search.new", 3); /* once it is made */
-        expect_partitions(w, "ready", 12);
-        expect_partitions(w, "batches", 12);
-        expect_partitions(w, "results.search", 1);
-        close_queue(w);
-        open_beside(w);
-    }
-}
-
 const struct promise broker_promises[] = {
     PROMISE(a_lost_folder_is_rebuilt_and_nothing_acked_is_fed_again),
     PROMISE(what_the_owner_wrote_last_is_never_undone),
@@ -599,6 +576,5 @@ const struct promise broker_promises[] = {
     PROMISE(a_paused_queue_waits_on_the_broker_not_here),
     PROMISE(a_refused_record_fails_its_commit_and_no_later_one),
     PROMISE(what_is_trimmed_is_gone_for_everybody),
-    PROMISE(whoever_submits_knows_over_how_many_partitions_a_queue_goes),
     {0},
 };
