@@ -30,7 +30,8 @@ static int open_file(struct begin *b, struct err *err)
 {
     const struct options *o = b->cli->opt;
     int rc = 0;
-    progress_notice(&b->progress, "opening the data folder ...");
+    progress_notice(&b->progress, cli_on_broker(b->cli) ? "asking the broker ..."
+                                                        : "opening the data folder ...");
     bool copied = b->has_file && infile_name(&b->file, o, clock_wall_ms(&b->clock));
     if (b->has_file && !copied) {
         say(b, "reading '%s'", b->file.label);

@@ -312,18 +312,18 @@ const struct board_view *board_view(const struct board *b)
     return &b->view;
 }
 
-int board_open(struct board **ret, struct queue *q, const char *data,
-               const struct run_wanted *wanted, struct err *err)
+int board_open(struct board **ret, const struct board_conf *conf, struct err *err)
 {
     struct board *b = calloc(1, sizeof(*b));
     if (!b) {
-        return err_set(err, ERR_FAIL, "could not watch '%s': no memory", data);
+        return err_set(err, ERR_FAIL, "could not watch '%s': no memory", conf->data);
     }
-    b->queue = q;
-    b->wanted = *wanted;
+    b->queue = conf->queue;
+    b->wanted = conf->wanted;
     b->clock = clock_real();
-    b->view.data = data;
-    int rc = queue_cursor_open(q, &b->cur, err);
+    b->view.data = conf->data;
+    b->view.remote = conf->remote;
+    int rc = queue_cursor_open(b->queue, &b->cur, err);
     if (rc < 0) {
         board_close(b);
         return rc;

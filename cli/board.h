@@ -53,7 +53,8 @@ struct board_limit {
 };
 
 struct board_view {
-    const char *data;
+    const char *data; /* the folder, or on Kafka its brokers */
+    bool remote;      /* on Kafka: nobody here knows who works on it */
     int64_t wall_ms;
     bool owner, has_beat;
     struct beat beat;
@@ -70,9 +71,14 @@ struct board_view {
 
 struct board;
 
-/* Which runs; texts are borrowed. */
-int board_open(struct board **ret, struct queue *q, const char *data,
-               const struct run_wanted *wanted, struct err *err);
+/* What, and which runs of it; texts are borrowed. */
+struct board_conf {
+    struct queue *queue;
+    const char *data;
+    bool remote;
+    struct run_wanted wanted;
+};
+int board_open(struct board **ret, const struct board_conf *conf, struct err *err);
 int board_look(struct board *b, struct err *err);
 const struct board_view *board_view(const struct board *b);
 struct board *board_close(struct board *b);

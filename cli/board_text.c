@@ -92,7 +92,9 @@ static void add_head(struct page *p)
     char time[CLOCK_TIME_TEXT], in[24] = "";
     clock_time(v->wall_ms, time);
     line(p, true, "%.8s UTC  %s", time + 11, v->data);
-    if (!v->owner) {
+    if (v->remote) {
+        line(p, false, "scheduler and workers of Kafka work on it");
+    } else if (!v->owner) {
         line(p, false, "nobody works on it: offpeak run --data %s", v->data);
     } else if (v->beat.next_poll_ms) {
         line(p, false, "a process works on it, next poll in %s",
@@ -301,7 +303,7 @@ int board_line(const struct board_view *v, struct buf *ret)
     if (v->beat.account[0]) {
         buf_addf(ret, "; account: %s", v->beat.account);
     }
-    if (!v->owner) {
+    if (!v->owner && !v->remote) {
         buf_adds(ret, "; nobody works on it");
     }
     return ret->failed ? -1 : 0;

@@ -94,6 +94,18 @@ struct kafka_conf broker_kafka(const struct broker_settings *s)
     };
 }
 
+void broker_queue(const struct broker_settings *s, enum queue_role role,
+                  struct queue_broker *ret)
+{
+    *ret = (struct queue_broker){
+        .brokers = some(s->brokers),
+        .file = some(s->file),
+        .prefix = s->prefix,
+        .instance = some(s->instance),
+        .role = role,
+    };
+}
+
 const char *broker_label(const struct broker_settings *s)
 {
     return some(s->brokers) ? s->brokers : s->file;

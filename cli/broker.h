@@ -11,6 +11,7 @@
 
 #include "core/config.h"
 #include "core/kafka.h"
+#include "core/queue.h"
 
 #define BROKER_PREFIX_MAX \
     80 /* with the longest of our names behind it a topic is legal */
@@ -27,6 +28,9 @@ extern const size_t broker_rows_len;
 int broker_check(const struct broker_settings *s, struct err *err);
 bool broker_is_set(const struct broker_settings *s);
 struct kafka_conf broker_kafka(const struct broker_settings *s);
+/* For queue_open: a command is a QUEUE_READER; daemons add on_owner and ctx. */
+void broker_queue(const struct broker_settings *s, enum queue_role role,
+                  struct queue_broker *ret);
 /* How messages call it: the list of brokers, or the file that names them. */
 const char *broker_label(const struct broker_settings *s);
 /* " --brokers LIST" and what else another command line needs to mean the same broker: for

@@ -297,8 +297,8 @@ int cmd_budget(struct cli *c, struct err *err)
     int rc = o->operands_n > 1 ? check_scope(o->operands[1], err) : 0;
     struct queue *q = NULL;
     if (rc >= 0) {
-        struct queue_conf conf = {.dir = c->data};
-        rc = verbs[i].change ? queue_open(&q, &conf, err) : cli_open_data(c, &q, err);
+        rc = verbs[i].change ? cli_open_queue(c, NULL, &q, err)
+                             : cli_open_data(c, &q, err);
     }
     if (rc >= 0) {
         rc = verbs[i].change ? edit_scope(q, o, verbs[i].change, err)

@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 #include "cli/follow.h"
 #include "cli/json.h"
+#include "cli/next.h"
 #include "cli/runs.h"
 #include "cli/who.h"
 #include "core/clock.h"
@@ -9,8 +10,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define ROW_BYTES_MAX  ((size_t)4 << 10)
-#define NOTE_BYTES_MAX ((size_t)8 << 10)
+#define ROW_BYTES_MAX ((size_t)4 << 10)
 
 struct cancel {
     struct cli *cli;
@@ -19,21 +19,19 @@ struct cancel {
     uint64_t results; /* of the run, so far */
     bool over;        /* every job had its result before */
     bool before;      /* it was cancelled before */
-    bool owner;       /* a process works on the folder */
+    enum next_who who;
 };
 
 static int look(struct cancel *c, struct err *err)
 {
     struct queue_cursor *cur = NULL;
     struct follow_status status;
-    _cleanup_(buf_fini) struct buf note;
     struct follow_conf conf = {.queue = c->queue,
                                .team = c->run.team,
                                .feature = c->run.feature,
                                .run = c->run.run,
                                .results_from = c->run.row.results_from,
                                .no_spend = true};
-    buf_init(&note, NOTE_BYTES_MAX);
     int rc = follow_all(&conf, &status, err);
     if (rc >= 0) {
         c->results = status.results;
@@ -45,8 +43,8 @@ static int look(struct cancel *c, struct err *err)
         c->before = rc > 0;
     }
     if (rc >= 0) {
-        rc = queue_owner_read(c->queue, &note, err);
-        c->owner = rc > 0;
+        rc = next_who(c->cli, c->queue, err);
+        c->who = rc < 0 ? NEXT_NOBODY : (enum next_who)rc;
     }
     queue_cursor_close(cur);
     return rc;
@@ -77,7 +75,7 @@ static int put_row(const struct cancel *c, struct err *err)
     return queue_commit_wait(tx, &commit, err);
 }
 
-static void tell_json(const struct cancel *c, const char *next)
+static void tell_json(const struct cancel *c)
 {
     putchar('{');
     json_text("run", c->run.run);
@@ -86,20 +84,17 @@ static void tell_json(const struct cancel *c, const char *next)
     json_count("jobs", run_jobs(&c->run.row));
     json_count("results", c->results);
     json_text("state", c->over ? "over" : "cancelled");
-    json_text("next", c->over || c->owner ? NULL : next);
-    printf("\"owner\":%s,\"exit\":0}\n", c->owner ? "true" : "false");
+    next_json(c->cli, c->who, c->over ? NULL : c->run.run);
+    printf(",\"exit\":0}\n");
 }
 
 static void tell(const struct cancel *c)
 {
-    char next[CLI_PATH_MAX + 40];
+    char next[NEXT_MAX];
     progress_clear(&c->cli->notice);
-    const char *data = c->cli->opt->data;
     uint64_t jobs = run_jobs(&c->run.row);
-    snprintf(next, sizeof(next), "offpeak run%s%s", data ? " --data " : "",
-             data ? data : "");
     if (c->cli->opt->json) {
-        tell_json(c, next);
+        tell_json(c);
         return;
     }
     if (c->cli->opt->quiet) {
@@ -114,11 +109,19 @@ static void tell(const struct cancel *c)
     fprintf(stderr, "run '%s' %s: %" PRIu64 " of %" PRIu64 " jobs have their results\n",
             c->run.run, c->before ? "was cancelled before" : "is cancelled", c->results,
             jobs);
-    if (c->owner) {
-        fprintf(stderr, "the process at work ends the rest; what was paid for is kept\n");
-    } else {
+    next_command(c->cli, c->run.run, next);
+    switch (c->who) {
+    case NEXT_NOBODY:
         fprintf(stderr, "the rest is ended, and what was paid for fetched, by: %s\n",
                 next);
+        return;
+    case NEXT_OWNER:
+        fprintf(stderr, "the process at work ends the rest; what was paid for is kept\n");
+        return;
+    case NEXT_DAEMONS:
+        fprintf(stderr, "the workers end the rest; what was paid for is kept: %s\n",
+                next);
+        return;
     }
 }
 

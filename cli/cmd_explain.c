@@ -294,6 +294,7 @@ int cmd_explain(struct cli *c, struct err *err)
         rc = explain_find(q, c->data, &wanted, &e, err);
     }
     if (rc >= 0) {
+        e.owner |= cli_on_broker(c);
         progress_clear(&c->notice);
         (o->json ? print_json : print)(&e);
     }

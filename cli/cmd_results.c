@@ -6,7 +6,12 @@
 #include "cli/sheet.h"
 #include "cli/sink.h"
 
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
 
 /* How the results reach the file: as they come, by their lines, or as a table. */
 struct writer {
@@ -119,6 +124,96 @@ static void tell(const struct run_found *run, const char *out, const struct writ
     }
 }
 
+/* ---- --wait ---- */
+
+#define WAIT_STEP_MS 500
+
+struct wait {
+    struct cli *cli;
+    struct queue *queue;
+    struct run_found *run;
+    struct follow *follow;
+    int signals;
+};
+
+static void show_wait(struct wait *w, const struct follow_status *s)
+{
+    char text[200];
+    const struct run_row *row = &w->run->row;
+    snprintf(text, sizeof(text), "waiting for run '%s': %llu of %llu results ...",
+             w->run->run, (unsigned long long)s->results,
+             (unsigned long long)run_jobs(row));
+    progress_notice(&w->cli->notice, text);
+}
+
+/* 0 it is over, 1 not yet. */
+static int look_whether_over(struct wait *w, struct err *err)
+{
+    const struct run_wanted wanted = {w->run->team, w->run->feature, w->run->run};
+    int rc;
+    while ((rc = follow_step(w->follow, err)) > 0) {
+    }
+    if (rc >= 0) {
+        rc = run_need(w->queue, "results", &wanted, w->run, err);
+    }
+    if (rc < 0) {
+        return rc;
+    }
+    const struct follow_status *s = follow_status(w->follow);
+    show_wait(w, s);
+    return !w->run->row.complete || s->ends < run_ends(&w->run->row);
+}
+
+/* Signals end it in order: a command on Kafka leaves no copy behind. */
+static int wait_until_over(struct wait *w, struct err *err)
+{
+    int rc;
+    while ((rc = look_whether_over(w, err)) > 0) {
+        struct pollfd fd = {.fd = w->signals, .events = POLLIN};
+        struct signalfd_siginfo info;
+        if (poll(&fd, 1, WAIT_STEP_MS) > 0 &&
+            read(w->signals, &info, sizeof(info)) == sizeof(info)) {
+            return -(128 + (int)info.ssi_signo);
+        }
+    }
+    return rc;
+}
+
+static int take_signals(int *ret, sigset_t *ret_before, struct err *err)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigprocmask(SIG_BLOCK, &set, ret_before);
+    *ret = signalfd(-1, &set, SFD_CLOEXEC);
+    return *ret >= 0 ? 0 : err_set(err, ERR_FAIL, "could not wait: %s", strerror(errno));
+}
+
+static int wait_for_run(struct cli *c, struct queue *q, struct run_found *run,
+                        struct err *err)
+{
+    struct wait w = {.cli = c, .queue = q, .run = run, .signals = -1};
+    const struct follow_conf conf = {.queue = q,
+                                     .team = run->team,
+                                     .feature = run->feature,
+                                     .run = run->run,
+                                     .results_from = run->row.results_from,
+                                     .no_spend = true};
+    sigset_t before;
+    int rc = take_signals(&w.signals, &before, err);
+    if (rc >= 0) {
+        rc = follow_open(&w.follow, &conf, err);
+    }
+    if (rc >= 0) {
+        rc = wait_until_over(&w, err);
+    }
+    follow_close(w.follow);
+    attr_closep(&w.signals);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return rc;
+}
+
 /* 3 is for a run that is over. */
 static int judge(const struct run_found *run, const struct follow_status *s)
 {
@@ -158,6 +253,9 @@ int cmd_results(struct cli *c, struct err *err)
     }
     if (rc >= 0) {
         rc = run_need(q, "results", &wanted, &run, err);
+    }
+    if (rc >= 0 && o->wait) {
+        rc = wait_for_run(c, q, &run, err);
     }
     if (rc >= 0) {
         rc = writer_open(&writer, c, out, q, err);

@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 #include "cli/follow.h"
 #include "cli/json.h"
+#include "cli/next.h"
 #include "cli/runs.h"
 #include "core/jtext.h"
 #include "producer/retry.h"
@@ -9,8 +10,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#define NOTE_BYTES_MAX ((size_t)8 << 10)
 
 /* 16 bytes a job that failed. */
 struct retry_cmd {
@@ -116,15 +115,16 @@ static int check_over(struct retry_cmd *r, struct err *err)
 {
     const struct run_row *row = &r->run.row;
     uint64_t ends = run_ends(row);
-    const char *data = r->cli->opt->data;
+    char next[NEXT_MAX];
     if (row->retrying || (row->complete && r->status.ends >= ends)) {
         return 0;
     }
     err_set(err, ERR_TEMP,
             "could not retry run '%s': %" PRIu64 " of its jobs have no result yet",
             r->run.run, ends - MIN_OF(ends, r->status.ends));
-    err_hint(err, "work it off first: offpeak run%s%s", data ? " --data " : "",
-             data ? data : "");
+    next_command(r->cli, r->run.run, next);
+    err_hint(err, "%s: %.250s",
+             cli_on_broker(r->cli) ? "wait for it" : "work it off first", next);
     return -ERR_TEMP;
 }
 
@@ -133,15 +133,10 @@ static int check_over(struct retry_cmd *r, struct err *err)
 static int tell(struct retry_cmd *r, const struct run_row *row, struct err *err)
 {
     const struct options *o = r->cli->opt;
-    char next[CLI_PATH_MAX + 40];
-    _cleanup_(buf_fini) struct buf note;
-    buf_init(&note, NOTE_BYTES_MAX);
-    int owner = queue_owner_read(r->queue, &note, err);
-    if (owner < 0) {
-        return owner;
+    int who = next_who(r->cli, r->queue, err);
+    if (who < 0) {
+        return who;
     }
-    snprintf(next, sizeof(next), "offpeak run%s%s", o->data ? " --data " : "",
-             o->data ? o->data : "");
     progress_clear(&r->cli->notice);
     if (o->json) {
         putchar('{');
@@ -150,17 +145,14 @@ static int tell(struct retry_cmd *r, const struct run_row *row, struct err *err)
         json_text("feature", r->run.feature);
         json_count("retried", r->n);
         json_count("attempt", MAX_OF(row->attempt, 1u));
-        json_text("next", r->n && !owner ? next : NULL);
-        printf("\"owner\":%s,\"exit\":0}\n", owner ? "true" : "false");
+        next_json(r->cli, (enum next_who)who, r->n ? r->run.run : NULL);
+        printf(",\"exit\":0}\n");
     } else if (!o->quiet && !r->n) {
         fprintf(stderr, "run '%s': nothing to retry\n", r->run.run);
     } else if (!o->quiet) {
         fprintf(stderr, "run '%s': %zu job%s queued again, attempt %" PRIu64 "\n",
-                r->run.run, r->n, r->n == 1 ? "" : "s", row->attempt);
-        fprintf(stderr,
-                owner ? "a process works on this data folder and takes them on\n"
-                      : "work it off with: %s\n",
-                next);
+                r->run.run, r->n, PLURAL(r->n), row->attempt);
+        next_say(r->cli, (enum next_who)who, r->run.run);
     }
     return 0;
 }

@@ -1,6 +1,8 @@
 /* offpeak submit: a file of jobs onto the queue, for somebody else to work off. */
 #include "cli/begin.h"
 #include "cli/json.h"
+#include "cli/layout.h"
+#include "cli/next.h"
 #include "cli/runs.h"
 
 #include <inttypes.h>
@@ -11,21 +13,10 @@ static const char *or_default(const char *name)
     return name ? name : "default";
 }
 
-/* The command that works it off; nothing is needed when a process is at it. */
-static void next_command(const struct begin *b, char *ret, size_t size)
+static void tell(const struct begin *b, const struct session_end *end, enum next_who who)
 {
-    const char *data = b->cli->opt->data;
-    bool pool = b->cli->set->cli.lane == LANE_POOL;
-    snprintf(ret, size, "offpeak run%s%s%s", data ? " --data " : "", data ? data : "",
-             pool ? " --set pool.servers=URL,... --set pool.price=PRICE" : "");
-}
-
-static void tell(const struct begin *b, const struct session_end *end, bool worked)
-{
-    char next[CLI_PATH_MAX + 100];
     const struct options *o = b->cli->opt;
     const struct run_row *row = &end->row;
-    next_command(b, next, sizeof(next));
     if (o->json) {
         putchar('{');
         json_text("run", b->file.run);
@@ -34,13 +25,10 @@ static void tell(const struct begin *b, const struct session_end *end, bool work
         json_text("lane", lane_name(row->lane));
         json_count("jobs", run_jobs(row));
         json_count("refused", row->refused);
-        json_text("next", worked ? NULL : next);
-        printf("\"owner\":%s,\"exit\":%d}\n", worked ? "true" : "false",
-               row->refused ? ERR_INPUT : 0);
-    } else if (!o->quiet && worked) {
-        fprintf(stderr, "a process works on this data folder and takes them on\n");
+        next_json(b->cli, who, b->file.run);
+        printf(",\"exit\":%d}\n", row->refused ? ERR_INPUT : 0);
     } else if (!o->quiet) {
-        fprintf(stderr, "work it off with: %s\n", next);
+        next_say(b->cli, who, b->file.run);
     }
 }
 
@@ -71,8 +59,6 @@ static int interrupted(const struct begin *b, const struct session_end *end,
 
 static int finish(const struct begin *b, const struct session_end *end, struct err *err)
 {
-    _cleanup_(buf_fini) struct buf note;
-    buf_init(&note, (size_t)8 << 10);
     switch (end->over) {
     case SESSION_DONE: break;
     case SESSION_SIGNAL: return interrupted(b, end, err);
@@ -80,12 +66,37 @@ static int finish(const struct begin *b, const struct session_end *end, struct e
     case SESSION_ACCOUNT:
     case SESSION_FAILED: *err = end->err; return -(int)end->err.code;
     }
-    int owner = queue_owner_read(session_queue(b->session), &note, err);
-    if (owner < 0) {
-        return owner;
+    int who = next_who(b->cli, session_queue(b->session), err);
+    if (who < 0) {
+        return who;
     }
-    tell(b, end, owner > 0);
+    tell(b, end, (enum next_who)who);
     return judge(b, &end->row, err);
+}
+
+/* The queue's topics, where they are not there yet and the broker lets us make them. */
+static int make_topics(const struct begin *b, struct err *err)
+{
+    const struct options *o = b->cli->opt;
+    const struct broker_settings *set = &b->cli->set->broker;
+    const struct layout_queue queue = {or_default(o->team), or_default(o->feature), 0};
+    struct kafka_conf conf = broker_kafka(set);
+    struct kafka_admin *admin = NULL;
+    int rc = kafka_admin_open(&admin, &conf, err) < 0 ? -(int)err->code : 0;
+    if (rc >= 0) {
+        rc = layout_ensure(admin, set->prefix, &queue, err);
+    }
+    if (rc == -ERR_FAIL || rc == -ERR_AUTH) {
+        _cleanup_(buf_fini) struct buf words;
+        buf_init(&words, NEXT_MAX);
+        broker_words(set, true, &words);
+        err_hint(err,
+                 "somebody who may has to run: offpeak topics create --team %s --feature "
+                 "%s%s",
+                 queue.team, queue.feature, words.n ? words.p : "");
+    }
+    kafka_admin_destroy(admin);
+    return rc;
 }
 
 static int submit(struct begin *b, struct err *err)
@@ -98,6 +109,9 @@ static int submit(struct begin *b, struct err *err)
                                 .only_queue = true,
                                 .progress = &b->progress};
     int rc = begin_open(b, &nothing, err);
+    if (rc >= 0 && cli_on_broker(b->cli)) {
+        rc = make_topics(b, err);
+    }
     if (rc < 0) {
         return rc;
     }

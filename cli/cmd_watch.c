@@ -119,7 +119,7 @@ static void print_json(const struct board_view *v)
 {
     putchar('{');
     json_text("data", v->data);
-    printf("\"owner\":%s,\"runs\":[", v->owner ? "true" : "false");
+    printf("\"owner\":%s,\"runs\":[", v->remote ? "null" : v->owner ? "true" : "false");
     for (unsigned i = 0; i < v->runs_n; i++) {
         const struct board_run *r = &v->runs[i];
         printf("%s{", i ? "," : "");
@@ -222,7 +222,14 @@ static int watch(struct watch *w, struct err *err)
         rc = run_need(w->queue, "watch", &wanted, &run, err);
     }
     if (rc >= 0) {
-        rc = board_open(&w->board, w->queue, w->cli->data, &wanted, err);
+        bool remote = cli_on_broker(w->cli);
+        const struct board_conf conf = {
+            .queue = w->queue,
+            .data = remote ? broker_label(&w->cli->set->broker) : w->cli->data,
+            .remote = remote,
+            .wanted = wanted,
+        };
+        rc = board_open(&w->board, &conf, err);
     }
     if (rc >= 0 && o->json) {
         rc = board_look(w->board, err);

@@ -97,7 +97,6 @@ static const struct command commands[] = {
         .what = "check data folder or Kafka, disk, prices, endpoint and key",
         .examples = "  offpeak doctor\n"
                     "  offpeak doctor --brokers kafka-1:9092\n",
-        .on_broker = true,
         .takes = COMMON | OPT(KEY_FILE) | OPT(INSECURE) | OPT(REUSE),
         .needs = ON_DATA,
         .run = cmd_doctor,
@@ -126,6 +125,8 @@ static const struct command commands[] = {
             "  offpeak import input.jsonl.gz output.jsonl.gz --team search\n"
             "  offpeak run batch-input.jsonl --team search      buys only what is missing\n"
             "Answers are stored for the team and the endpoint that is set now.\n",
+        .off_broker =
+            "name no brokers (--brokers '' --set kafka.file=) and a folder, --data",
         .takes = COMMON | OPT(TEAM) | OPT(INSECURE) | OPT(JSON) | OPT(QUIET),
         .needs = ON_DATA,
         .operands_min = 2,
@@ -140,9 +141,10 @@ static const struct command commands[] = {
         .examples = "  offpeak results --run products-1f3a90c2 -o results.jsonl\n"
                     "  offpeak results --run products-1f3a90c2 -o - | jq .offpeak\n"
                     "  offpeak results --run products-1f3a90c2 --csv -o products.csv\n"
-                    "  offpeak results --run products-1f3a90c2 --failed\n",
-        .takes = COMMON | OPT(RUN) | OPT(TEAM) | OPT(FEATURE) | OPT(OUT) | OPT(ERRORS) |
-                 OPT(FAILED) | OPT(ORDERED) | OPT(CSV) | OPT(QUIET),
+                    "  offpeak results --run products-1f3a90c2 --failed\n"
+                    "  offpeak results --run night-21 -o results.jsonl --wait\n",
+        .takes = COMMON | OPT(WAIT) | OPT(RUN) | OPT(TEAM) | OPT(FEATURE) | OPT(OUT) |
+                 OPT(ERRORS) | OPT(FAILED) | OPT(ORDERED) | OPT(CSV) | OPT(QUIET),
         .needs = ON_DATA,
         .run = cmd_results,
     },
@@ -171,6 +173,9 @@ static const struct command commands[] = {
             "  zcat jobs.jsonl.gz | offpeak run - -o results.jsonl\n"
             "  offpeak run                                   work off whatever waits\n"
             "Stopped in any way, the same command continues where it was.\n",
+        .off_broker =
+            "there: offpeak submit FILE, with offpeak scheduler and offpeak worker "
+            "running; in a folder: --brokers ''",
         .takes = COMMON | OPT(OUT) | OPT(ERRORS) | OPT(RUN) | OPT(TEAM) | OPT(FEATURE) |
                  OPT(FIRST) | OPT(MAX_COST) | OPT(DRY_RUN) | OPT(FRESH) | OPT(REUSE) |
                  OPT(LANE) | OPT(WAIT) | OPT(KEY_FILE) | OPT(INSECURE) | OPT(TEMPLATE) |
@@ -189,7 +194,6 @@ static const struct command commands[] = {
             "SIGTERM ends it, SIGHUP loads configuration and prices again.\n",
         .takes = CONFIGURED | OPT(BROKERS) | OPT(STATE) | OPT(INSECURE) | OPT(QUIET),
         .needs = ON_DATA,
-        .on_broker = true,
         .run = cmd_scheduler,
     },
     {
@@ -274,7 +278,6 @@ static const struct command commands[] = {
         .takes = CONFIGURED | OPT(BROKERS) | OPT(STATE) | OPT(KEY_FILE) | OPT(INSECURE) |
                  OPT(QUIET),
         .needs = ON_DATA,
-        .on_broker = true,
         .run = cmd_worker,
     },
 };

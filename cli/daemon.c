@@ -350,17 +350,11 @@ static void on_signal(void *ctx, int signo)
 
 static int open_queue(struct daemon *d, struct err *err)
 {
-    const struct broker_settings *set = &d->cli->set->broker;
-    const struct kafka_conf kafka = broker_kafka(set);
-    const struct queue_broker broker = {
-        .brokers = kafka.brokers,
-        .file = kafka.file,
-        .prefix = set->prefix,
-        .instance = d->folder.instance[0] ? d->folder.instance : NULL,
-        .role = d->role->queue,
-        .on_owner = on_owner,
-        .ctx = d,
-    };
+    struct queue_broker broker;
+    broker_queue(&d->cli->set->broker, d->role->queue, &broker);
+    broker.instance = d->folder.instance[0] ? d->folder.instance : NULL;
+    broker.on_owner = on_owner;
+    broker.ctx = d;
     const struct queue_conf conf = {
         .dir = d->folder.path,
         .broker = &broker,

@@ -40,7 +40,7 @@ struct explain {
     enum explain_state state;
     bool has_gate;
     struct beat_gate gate; /* of EXPLAIN_WAITS */
-    bool owner;            /* somebody works on the folder */
+    bool owner;            /* somebody works on it */
     char batch[BATCH_ID_BYTES], batch_state[16];
     bool reserved_now;
     struct usd reserved;

@@ -89,6 +89,9 @@ int layout_look(struct layout *l, struct kafka_admin *admin, const char *prefix,
                 bool only, struct err *err);
 /* 1 made, 0 it was there. */
 int layout_make(struct kafka_admin *admin, const struct layout_topic *t, struct err *err);
+/* All that a queue needs is there, or is made. Nothing is compared. */
+int layout_ensure(struct kafka_admin *admin, const char *prefix,
+                  const struct layout_queue *queue, struct err *err);
 /* Waits, LAYOUT_SETTLE_MS at most, until the broker lists every topic that was made: it takes
  * a moment until all of it knows them. */
 int layout_settle(struct layout *l, struct kafka_admin *admin, const char *prefix,

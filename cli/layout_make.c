@@ -73,6 +73,25 @@ int layout_settle(struct layout *l, struct kafka_admin *admin, const char *prefi
     return rc;
 }
 
+int layout_ensure(struct kafka_admin *admin, const char *prefix,
+                  const struct layout_queue *queue, struct err *err)
+{
+    struct layout l = {0};
+    int made = 0, rc = layout_queue(&l, prefix, queue, err);
+    if (rc >= 0) {
+        rc = layout_look(&l, admin, prefix, true, err);
+    }
+    for (size_t i = 0; rc >= 0 && i < l.n; i++) {
+        rc = l.v[i].found ? 0 : layout_make(admin, &l.v[i], err);
+        made += rc > 0;
+    }
+    if (rc >= 0 && made) {
+        rc = layout_settle(&l, admin, prefix, err);
+    }
+    layout_fini(&l);
+    return rc;
+}
+
 /* ---- settings ---- */
 
 struct compare {

@@ -136,19 +136,40 @@ static int find_data(struct cli *c, struct err *err)
     return c->opt->data ? 0 : make_folders(c->data, err);
 }
 
+bool cli_on_broker(const struct cli *c)
+{
+    return c->set && broker_is_set(&c->set->broker);
+}
+
+int cli_open_queue(const struct cli *c, struct loop *loop, struct queue **ret,
+                   struct err *err)
+{
+    struct queue_broker broker;
+    struct queue_conf conf = {
+        .dir = c->data, .loop = loop, .max_bytes = (uint64_t)c->set->cli.data_max_bytes};
+    if (cli_on_broker(c)) {
+        broker_queue(&c->set->broker, QUEUE_READER, &broker);
+        conf.broker = &broker;
+        if (mkdir(c->data, 0700) && errno != EEXIST) {
+            return err_set(err, ERR_FAIL, "could not create '%s': %s", c->data,
+                           strerror(errno));
+        }
+    }
+    return queue_open(ret, &conf, err);
+}
+
 int cli_open_data(const struct cli *c, struct queue **ret, struct err *err)
 {
     struct stat st;
     char store[CLI_PATH_MAX + 32];
     snprintf(store, sizeof(store), "%s/queue/data.mdb", c->data);
-    if (stat(store, &st)) {
+    if (!cli_on_broker(c) && stat(store, &st)) {
         err_set(err, ERR_USAGE, "could not open data folder '%s': %s", c->data,
                 errno == ENOENT ? "nothing has run in it yet" : strerror(errno));
         err_hint(err, "offpeak run FILE fills it; name another one with --data DIR");
         return -ERR_USAGE;
     }
-    struct queue_conf conf = {.dir = c->data};
-    return queue_open(ret, &conf, err);
+    return cli_open_queue(c, NULL, ret, err);
 }
 
 /* ---- running a command ---- */
@@ -182,12 +203,12 @@ static int finish_output(int rc, struct err *err)
 
 static int check_broker(const struct command *cmd, const struct cli *c, struct err *err)
 {
-    if (!(cmd->needs & NEEDS_DATA) || cmd->on_broker || !broker_is_set(&c->set->broker)) {
+    if (!cmd->off_broker || !cli_on_broker(c)) {
         return 0;
     }
-    err_set(err, ERR_USAGE, "could not run '%s' on Kafka: it works on a data folder",
+    err_set(err, ERR_USAGE, "could not run '%s' on Kafka: it works in a data folder",
             cmd->name);
-    err_hint(err, "to use the folder all the same: --brokers '' --set kafka.file=");
+    err_hint(err, "%s", cmd->off_broker);
     return -ERR_USAGE;
 }
 

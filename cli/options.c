@@ -46,8 +46,8 @@ const struct option_row option_rows[OPT_IDS] = {
                       "the model of requests that name none"),
     [OPT_FORMAT] = ROW("format", 0, "FORMAT", OPTION_TEXT, format,
                        "of the input: jsonl, csv or tsv [by the file's name]"),
-    [OPT_WAIT] =
-        ROW("wait", 0, NULL, OPTION_FLAG, wait, "at a closed gate, stay until it opens"),
+    [OPT_WAIT] = ROW("wait", 0, NULL, OPTION_FLAG, wait,
+                     "stay until the run is over, also at a closed gate"),
     [OPT_STATE] =
         ROW("state", 0, "DIR", OPTION_TEXT, state,
             "folder to keep between starts [one of its own, removed at the end]"),

@@ -137,7 +137,7 @@ void run_hint_last(struct queue *q, struct err *err)
         err_hint(err, "the run begun last is --run %s; offpeak cat runs.%s lists them",
                  last.run, last.team);
     } else {
-        err_hint(err, "this data folder holds no runs: is it the right --data?");
+        err_hint(err, "there are no runs here: is it the right --data, or --brokers?");
     }
 }
 

@@ -27,12 +27,7 @@ int session_open(struct session **ret, const struct cli *c, struct err *err)
     s->cli = c;
     int rc = loop_create(&s->loop, clock_real(), err);
     if (rc >= 0) {
-        struct queue_conf conf = {
-            .dir = c->data,
-            .loop = s->loop,
-            .max_bytes = (uint64_t)c->set->cli.data_max_bytes,
-        };
-        rc = queue_open(&s->queue, &conf, err);
+        rc = cli_open_queue(c, s->loop, &s->queue, err);
     }
     if (rc < 0) {
         session_close(s);

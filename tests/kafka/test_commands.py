@@ -1,0 +1,165 @@
+#!/usr/bin/env python3
+"""Commands on a real broker instead of a data folder: what one machine submits another sees, `results
+--wait` ends when all results are there, and a team's credentials reach what is the team's and no more.
+
+There are no daemons here: results are copied from a run in a data folder, record by record.
+"""
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "proof"))
+import lib  # noqa: E402
+import broker  # noqa: E402
+
+JOBS = 7
+
+
+class Machine:
+    """One that knows the broker, as one of its users or as anybody."""
+
+    def __init__(self, place, kafka, name, user=None):
+        self.home = place.path(f"machine-{name}")
+        self.home.mkdir()
+        self.env = kafka.env(HOME=str(self.home), XDG_STATE_HOME=str(self.home / "state"),
+                             OFFPEAK_CONFIG="/dev/null", OPENAI_API_KEY="")
+        if user:
+            del self.env["OFFPEAK_BROKERS"]
+            self.env["OFFPEAK_KAFKA_FILE"] = str(kafka.client(user))
+
+    def start(self, *words):
+        return lib.spawn([lib.options.offpeak, *words], env=self.env, cwd=self.home, encoding="utf-8",
+                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def run(self, *words):
+        process = self.start(*words)
+        out, err = process.communicate(timeout=120)
+        return lib.Ended(words, process.returncode, out, err, 0)
+
+    def left(self):
+        """What commands have left in the folder that held their copies."""
+        return [path.name for path in (self.home / "state/offpeak").glob("*")]
+
+
+def jobs(place, name):
+    path = place.path(f"{name}.jsonl")
+    path.write_text("".join(json.dumps({
+        "custom_id": f"{name}-{i}", "method": "POST", "url": "/v1/chat/completions",
+        "body": {"model": "gpt-4o-mini", "max_tokens": 5,
+                 "messages": [{"role": "user", "content": f"question {i} of {name}"}]}}) + "\n"
+        for i in range(JOBS)))
+    return path
+
+
+def answers(place, path, team):
+    """The result records that a run in a data folder gave."""
+    done = place.run(place.sim(), path, "--run", "night", "--team", team, "--feature", "tags",
+                     "-o", place.path(f"{team}-folder.jsonl"))
+    lib.equal("a run in a data folder", done.code, 0)
+    said = place.offpeak("cat", f"results.{team}", "--data", place.path("data"))
+    return [json.loads(line) for line in said.out.splitlines()]
+
+
+def copy(kafka, record, topic):
+    headers = [word for pair in record["headers"].items() for word in ("-H", "=".join(pair))]
+    kafka.put(topic, json.dumps(record["value"]) + "\n", more=["-k", record["key"], *headers])
+
+
+def together():
+    lib.part("together: one submits, another looks")
+    with broker.Broker() as kafka, lib.Place() as place:
+        one, two = Machine(place, kafka, "one"), Machine(place, kafka, "two")
+        path = jobs(place, "night")
+        words = ["--team", "search", "--feature", "tags"]
+        done = one.run("submit", str(path), *words, "--run", "night")
+        lib.equal("submit makes the topics of its queue", (done.code, done.err.count("queued")), (0, 1))
+        lib.that("and says what comes next", "offpeak results --run night -o OUT --wait" in done.err, done.err)
+        put = kafka.kcat("-C", "-q", "-e", "-t", "offpeak.jobs.search.tags", "-f", "%p %h %s\n").stdout
+        lib.equal("every line is there", put.count('"custom_id"'), JOBS)
+        lib.equal("over all partitions", sorted({line[0] for line in put.splitlines()}), ["0", "1", "2"])
+        again = one.run("submit", str(path), *words, "--run", "night")
+        lib.equal("the same command again adds nothing", (again.code, len(kafka.all_of("offpeak.jobs.search.tags"))),
+                  (0, JOBS))
+
+        done = two.run("results", "--run", "night", "-o", "early.jsonl")
+        lib.that("another machine sees the run", "7 of its jobs have none yet" in done.err, done.err)
+        lib.equal("an unknown run is exit code 2", two.run("results", "--run", "no", "-o", "no.jsonl").code, 2)
+        lib.equal("explain knows a job by its custom_id", two.run("explain", "night-3").code, 0)
+        lib.equal("what run watches can be asked", json.loads(two.run("watch", "--json").out)["runs"][0]["jobs"], JOBS)
+        lib.equal("a limit is set here", one.run("budget", "set", "search", "--limit", "25", "--per", "day").code, 0)
+        lib.that("and shown there", "$25.00" in two.run("budget", "show").out)
+        lib.equal("spend adds up nothing yet", json.loads(two.run("spend", "--json").out)["jobs"], JOBS)
+        lib.that("cat shows the lines", two.run("cat", "jobs.search.tags").out.count('"run":"night"') == JOBS)
+        wait(kafka, place, two, path)
+
+        done = one.run("cancel", "--run", "night")
+        lib.equal("a run that is over is not cancelled", (done.code, "is over" in done.err), (0, True))
+        for name in (["run", str(path)], ["import", "a", "b"]):
+            lib.equal(f"'{name[0]}' works in a data folder only", one.run(*name).code, 2)
+        lib.equal("no copy is left behind", one.left() + two.left(), [])
+
+
+def wait(kafka, place, machine, path):
+    waiting = machine.start("results", "--run", "night", "-o", "out.jsonl", "--wait")
+    other = machine.start("results", "--run", "night", "-o", "-", "--wait")
+    records = answers(place, path, "search")
+    for record in records[:3]:
+        copy(kafka, record, "offpeak.results.search")
+    lib.that("some results are not all: it waits", waiting.poll() is None and other.poll() is None)
+    other.send_signal(signal.SIGINT)
+    lib.equal("Ctrl-C ends it", other.wait(60), 130)
+    for record in records[3:]:
+        copy(kafka, record, "offpeak.results.search")
+    lib.equal("with the last it ends", waiting.wait(60), 0)
+    got = (machine.home / "out.jsonl").read_text().splitlines()
+    lib.equal("all of them are written", sorted(json.loads(line)["custom_id"] for line in got),
+              [f"night-{i}" for i in range(JOBS)])
+    for process in (waiting, other):
+        process.communicate()
+
+
+def secure():
+    lib.part("secure: a team reaches what is its own")
+    with broker.Broker(secure=True) as kafka, lib.Place() as place:
+        a, b = (Machine(place, kafka, team, f"team-{team}") for team in "ab")
+        admin = Machine(place, kafka, "admin", "admin")
+        path = jobs(place, "night")
+        submit = ["submit", str(path), "--feature", "tags", "--run", "night", "--team"]
+        done = a.run(*submit, "a")
+        lib.that("who may not make topics is told who can",
+                 done.code in (1, 4) and "offpeak topics create --team a --feature tags" in done.err, done.err)
+        for team in "ab":
+            admin.run("topics", "create", "--team", team, "--feature", "tags",
+                      "--allow", f"producer=team-{team}", "--allow", f"reader=team-{team}")
+        done = a.run(*submit, "a")
+        lib.equal("with them team-a submits", done.code, 0)
+        lib.equal("its jobs are there", len(kafka.all_of("offpeak.jobs.a.tags", user="admin")), JOBS)
+        lib.equal("it sees its run", a.run("results", "--run", "night", "-o", "out.jsonl").code, 0)
+
+        done = a.run(*submit, "b")
+        lib.that("for team-b it submits nothing", done.code in (1, 4), done.err)
+        lib.equal("nothing is there", kafka.all_of("offpeak.jobs.b.tags", user="admin"), [])
+        lib.equal("team-b submits", b.run(*submit, "b").code, 0)
+        done = a.run("results", "--run", "night", "--team", "b", "-o", "b.jsonl")
+        lib.that("team-a does not see team-b's run", done.code != 0, done.err)
+        done = a.run("results", "--run", "night", "-o", "a.jsonl")
+        lib.equal("its own of the same name is not ambiguous", done.code, 0)
+        done = admin.run("results", "--run", "night", "-o", "x.jsonl")
+        lib.equal("who may read both is asked which", (done.code, "--team a --feature tags" in done.err), (2, True))
+        done = a.run("budget", "set", "a", "--limit", "1000", "--per", "day")
+        lib.that("a team does not set its own budget", done.code in (1, 4), done.err)
+        lib.equal("nor is a copy left behind", a.left() + b.left() + admin.left(), [])
+
+
+def main():
+    lib.start(__doc__)
+    for one in (together, secure):
+        if lib.wanted(one.__name__):
+            one()
+    lib.finish()
+
+
+if __name__ == "__main__":
+    main()
