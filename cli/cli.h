@@ -30,7 +30,7 @@ struct cli_env {
     const char *api_key_file;
     const char *state_home, *home;
     const char *notify_socket, *watchdog_usec; /* of a service manager */
-    bool plain; /* NO_COLOR or TERM=dumb */
+    bool plain;                                /* NO_COLOR or TERM=dumb */
 };
 
 struct cli {

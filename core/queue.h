@@ -26,8 +26,8 @@
  * The right way to use it:
  *
  *     queue_begin(q, &tx);
- *     queue_put(tx, "results.search", key, headers, value);
- *     queue_ack(tx, &msg.at);
+ *     queue_put(tx, QUEUE_TO("results.search", 0, key), headers, value, err);
+ *     queue_ack(tx, &msg.at, err);
  *     queue_commit(tx, on_commit, ctx);      // tx is gone; the callback comes once, in order
  *
  * queue_commit is asynchronous: a commit thread merges what several roles hand it into one
@@ -162,12 +162,19 @@ struct queue_msg {
 typedef void (*queue_commit_fn)(void *ctx, uint64_t commit, const struct err *err);
 
 int queue_begin(struct queue *q, struct queue_tx **ret);
-int queue_put(struct queue_tx *tx, const char *topic, uint32_t partition, struct span key,
-              struct span headers, struct span value, struct err *err);
+/* Where a record goes. */
+struct queue_to {
+    const char *topic;
+    uint32_t partition;
+    struct span key;
+};
+#define QUEUE_TO(topic, partition, key) (&(const struct queue_to){topic, partition, key})
+
+int queue_put(struct queue_tx *tx, const struct queue_to *to, struct span headers,
+              struct span value, struct err *err);
 /* Passes a record on with new headers; its value is stored as a reference, not again. */
-int queue_forward(struct queue_tx *tx, const char *topic, uint32_t partition,
-                  struct span key, struct span headers, const struct queue_at *from,
-                  struct err *err);
+int queue_forward(struct queue_tx *tx, const struct queue_to *to, struct span headers,
+                  const struct queue_at *from, struct err *err);
 /* value.p NULL deletes the row. */
 int queue_table_put(struct queue_tx *tx, const char *table, uint32_t partition,
                     struct span key, struct span value, struct err *err);

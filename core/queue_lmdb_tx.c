@@ -267,10 +267,11 @@ int tx_add_copied(struct queue_tx *tx, enum op_kind kind, const struct copied *c
     return r;
 }
 
-int queue_put(struct queue_tx *tx, const char *topic, uint32_t partition, struct span key,
-              struct span headers, struct span value, struct err *err)
+int queue_put(struct queue_tx *tx, const struct queue_to *to, struct span headers,
+              struct span value, struct err *err)
 {
-    const struct op_parts p = {{'T', topic, partition}, key, headers, value, 0};
+    const struct op_parts p = {
+        {'T', to->topic, to->partition}, to->key, headers, value, 0};
     return tx_add(tx, OP_PUT, &p, NULL, err);
 }
 
@@ -322,9 +323,8 @@ static int find_ref(struct queue *q, const struct queue_at *from, struct rec_ref
     return rc ? read_error(q->peek, rc, err) : 0;
 }
 
-int queue_forward(struct queue_tx *tx, const char *topic, uint32_t partition,
-                  struct span key, struct span headers, const struct queue_at *from,
-                  struct err *err)
+int queue_forward(struct queue_tx *tx, const struct queue_to *to, struct span headers,
+                  const struct queue_at *from, struct err *err)
 {
     struct rec_ref ref = {0};
     size_t bytes = 0;
@@ -336,7 +336,8 @@ int queue_forward(struct queue_tx *tx, const char *topic, uint32_t partition,
     pthread_mutex_lock(&tx->q->peek_mu);
     r = find_ref(tx->q, from, &ref, &bytes, err);
     pthread_mutex_unlock(&tx->q->peek_mu);
-    const struct op_parts p = {{'T', topic, partition}, key, headers, SPAN_NONE, bytes};
+    const struct op_parts p = {
+        {'T', to->topic, to->partition}, to->key, headers, SPAN_NONE, bytes};
     return r < 0 ? r : tx_add(tx, OP_FORWARD, &p, &ref, err);
 }
 

@@ -58,7 +58,7 @@ static int put_job(struct retry *r, struct queue_tx *tx, const struct queue_msg 
         return err_set(err, ERR_FAIL, "could not retry line %llu: headers do not fit",
                        (unsigned long long)head.line);
     }
-    return queue_put(tx, r->topic, run_partition(&r->row, head.line), SPAN_NONE,
+    return queue_put(tx, QUEUE_TO(r->topic, run_partition(&r->row, head.line), SPAN_NONE),
                      buf_span(&block), was->value, err);
 }
 

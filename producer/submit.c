@@ -136,7 +136,7 @@ static int put_line(struct submit *s, struct queue_tx *tx, const struct page_lin
                        "could not enqueue line %llu of '%s': its headers do not fit",
                        (unsigned long long)l->number, s->conf.label);
     }
-    return queue_put(tx, s->topic, run_partition(&s->row, l->number), SPAN_NONE,
+    return queue_put(tx, QUEUE_TO(s->topic, run_partition(&s->row, l->number), SPAN_NONE),
                      buf_span(&block), l->text, err);
 }
 

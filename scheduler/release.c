@@ -253,7 +253,7 @@ static int release(struct scheduler *s, const struct job *job, struct queue_tx *
     buf_init(&block, RELEASE_BYTES_MAX);
     int rc = release_encode(&r, &block, err);
     if (rc >= 0) {
-        rc = queue_forward(tx, TOPIC_READY, partition, root_key(&r, key),
+        rc = queue_forward(tx, QUEUE_TO(TOPIC_READY, partition, root_key(&r, key)),
                            buf_span(&block), &job->ask->at, err);
     }
     if (rc >= 0 && r.verdict == VERDICT_RUN) {
@@ -384,8 +384,8 @@ static int put_flushes(struct scheduler *s, struct queue_tx *tx, struct err *err
     for (uint32_t p = 0; p < s->partitions && rc >= 0; p++) {
         if (s->unflushed[p]) {
             s->unflushed[p] = false;
-            rc = queue_put(tx, TOPIC_READY, p, SPAN_NONE, buf_span(&block), SPAN_NONE,
-                           err);
+            rc = queue_put(tx, QUEUE_TO(TOPIC_READY, p, SPAN_NONE), buf_span(&block),
+                           SPAN_NONE, err);
         }
     }
     return rc;

@@ -66,7 +66,7 @@ int settle_put_spend(struct settle *s, struct queue_tx *tx, const struct ending 
         return err_set(err, ERR_FAIL, "could not write the spend record of job '%s'",
                        e->release->job);
     }
-    return queue_put(tx, TOPIC_SPEND, 0, span_str(e->release->team),
+    return queue_put(tx, QUEUE_TO(TOPIC_SPEND, 0, span_str(e->release->team)),
                      buf_span(&s->spend_head), buf_span(&s->spend), err);
 }
 
@@ -79,8 +79,8 @@ static int put_dead(struct settle *s, struct queue_tx *tx, const struct ending *
                        e->release->job);
     }
     topic_dead(e->release->team, topic);
-    return queue_put(tx, topic, 0, span_str(e->release->job), buf_span(&s->head), e->line,
-                     err);
+    return queue_put(tx, QUEUE_TO(topic, 0, span_str(e->release->job)),
+                     buf_span(&s->head), e->line, err);
 }
 
 static int put_answer(struct settle *s, struct queue_tx *tx, const struct ending *e,
@@ -98,11 +98,11 @@ static int put_all(struct settle *s, struct queue_tx *tx, const struct ending *e
     const struct queue_at at = place_at(e->at);
     char topic[QUEUE_NAME_MAX];
     topic_results(r->team, topic);
-    int rc = queue_put(tx, topic, 0, span_str(r->job), buf_span(&s->head),
+    int rc = queue_put(tx, QUEUE_TO(topic, 0, span_str(r->job)), buf_span(&s->head),
                        buf_span(&s->result), err);
     if (rc >= 0) {
-        rc = queue_put(tx, TOPIC_SPEND, 0, span_str(r->team), buf_span(&s->spend_head),
-                       buf_span(&s->spend), err);
+        rc = queue_put(tx, QUEUE_TO(TOPIC_SPEND, 0, span_str(r->team)),
+                       buf_span(&s->spend_head), buf_span(&s->spend), err);
     }
     if (rc >= 0 && e->store) {
         rc = put_answer(s, tx, e, err);

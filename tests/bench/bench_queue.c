@@ -50,7 +50,7 @@ static int fill_put(struct bench *b, struct queue_tx *tx)
         int len = snprintf(payload, 32, "{\"custom_id\":\"%llu\"",
                            (unsigned long long)b->begun++);
         payload[len] = ',';
-        ok(b, queue_put(tx, "jobs.bench.bench", 0, SPAN_NONE, SPAN_NONE,
+        ok(b, queue_put(tx, QUEUE_TO("jobs.bench.bench", 0, SPAN_NONE), SPAN_NONE,
                         span_of(payload, b->bytes), &b->err));
     }
     return n;
@@ -61,7 +61,7 @@ static int fill_forward(struct bench *b, struct queue_tx *tx)
     struct queue_msg m;
     int n = 0;
     for (; n < SLICE && ok(b, queue_next(b->feed, &m, &b->err)); n++) {
-        ok(b, queue_forward(tx, "ready", 0, span_of(header, 32),
+        ok(b, queue_forward(tx, QUEUE_TO("ready", 0, span_of(header, 32)),
                             span_of(header, HEADER_BYTES), &m.at, &b->err));
         ok(b, queue_ack(tx, &m.at, &b->err));
     }
@@ -74,10 +74,10 @@ static int fill_settle(struct bench *b, struct queue_tx *tx)
     struct queue_msg m;
     int n = 0;
     for (; n < SLICE / 2 && ok(b, queue_next(b->feed, &m, &b->err)); n++) {
-        ok(b, queue_put(tx, "results.bench", 0, m.key, SPAN_NONE, span_of(payload, 600),
-                        &b->err));
-        ok(b, queue_put(tx, "spend", 0, SPAN_NONE, SPAN_NONE, span_of(payload, 500),
-                        &b->err));
+        ok(b, queue_put(tx, QUEUE_TO("results.bench", 0, m.key), SPAN_NONE,
+                        span_of(payload, 600), &b->err));
+        ok(b, queue_put(tx, QUEUE_TO("spend", 0, SPAN_NONE), SPAN_NONE,
+                        span_of(payload, 500), &b->err));
         ok(b, queue_ack(tx, &m.at, &b->err));
     }
     b->begun += (uint64_t)n;

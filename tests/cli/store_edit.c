@@ -126,7 +126,7 @@ static void copy(struct queue_cursor *cur, struct queue_tx *tx, const char *topi
     }
     change_headers(msg.headers, changes, &headers);
     change_value(msg.value, changes, &value);
-    ok(queue_put(tx, topic, 0, change_key(msg.key, changes), buf_span(&headers),
+    ok(queue_put(tx, QUEUE_TO(topic, 0, change_key(msg.key, changes)), buf_span(&headers),
                  buf_span(&value), &err));
 }
 

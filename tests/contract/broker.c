@@ -462,8 +462,8 @@ static void a_paused_queue_waits_on_the_broker_not_here(void **state)
     open_beside(w);
     for (int i = 0; i < RECORDS; i++) {
         struct queue_tx *tx = begin(w);
-        OK(w, queue_put(tx, "jobs.a.b", 0, SPAN_NONE, SPAN_NONE, span_of(value, BYTES),
-                        &w->err));
+        OK(w, queue_put(tx, QUEUE_TO("jobs.a.b", 0, SPAN_NONE), SPAN_NONE,
+                        span_of(value, BYTES), &w->err));
         OK(w, queue_commit_wait(tx, NULL, &w->err));
     }
     close_queue(w);
@@ -513,7 +513,7 @@ static void a_refused_record_fails_its_commit_and_no_later_one(void **state)
     struct queue_tx *tx = begin(w);
     put(w, tx, "results.a", "its neighbour");
     ack(w, tx, "ready", 0);
-    OK(w, queue_put(tx, "results.small", 0, SPAN_NONE, SPAN_NONE,
+    OK(w, queue_put(tx, QUEUE_TO("results.small", 0, SPAN_NONE), SPAN_NONE,
                     span_of(large, sizeof(large)), &w->err));
     struct queue_tx *begun = begin(w);
     put(w, begun, "results.a", "begun before it was known");

@@ -292,7 +292,8 @@ uint64_t commit(struct world *w, struct queue_tx *tx)
 
 void put(struct world *w, struct queue_tx *tx, const char *topic, const char *value)
 {
-    OK(w, queue_put(tx, topic, 0, SPAN_NONE, SPAN_NONE, span_str(value), &w->err));
+    OK(w,
+       queue_put(tx, QUEUE_TO(topic, 0, SPAN_NONE), SPAN_NONE, span_str(value), &w->err));
     if (w->engine->broker && !w->no_learning && w->n_topics < WORLD_TOPICS) {
         (void)learned_of(w, topic);
     }

@@ -31,8 +31,8 @@ static uint64_t fill(struct world *w, uint64_t commits_max)
     static char value[64 * 1024];
     for (uint64_t n = 0; n < commits_max; n++) {
         struct queue_tx *tx = begin(w);
-        OK(w, queue_put(tx, "t", 0, SPAN_NONE, SPAN_NONE, span_of(value, sizeof(value)),
-                        &w->err));
+        OK(w, queue_put(tx, QUEUE_TO("t", 0, SPAN_NONE), SPAN_NONE,
+                        span_of(value, sizeof(value)), &w->err));
         if (queue_commit_wait(tx, NULL, &w->err) < 0) {
             return n;
         }
@@ -83,7 +83,7 @@ static void what_is_trimmed_counts_no_more_against_the_quota(void **state)
         static char value[64 * 1024];
         for (int i = 0; i < 20; i++) {
             struct queue_tx *tx = begin(w);
-            OK(w, queue_put(tx, "t", 0, SPAN_NONE, SPAN_NONE,
+            OK(w, queue_put(tx, QUEUE_TO("t", 0, SPAN_NONE), SPAN_NONE,
                             span_of(value, sizeof(value)), &w->err));
             commit(w, tx);
         }
@@ -206,7 +206,8 @@ static void a_file_that_lost_its_end_is_refused(void **state)
     open_owner(w);
     for (int i = 0; i < 10; i++) {
         struct queue_tx *tx = begin(w);
-        OK(w, queue_put(tx, "t", 0, SPAN_NONE, SPAN_NONE, span_of(value, size), &w->err));
+        OK(w, queue_put(tx, QUEUE_TO("t", 0, SPAN_NONE), SPAN_NONE, span_of(value, size),
+                        &w->err));
         commit(w, tx);
     }
     close_queue(w);
@@ -282,7 +283,7 @@ static void a_damaged_record_is_an_error_that_says_which(void **state)
     put_one(w, "jobs.a.b", "the third one");
     const struct queue_at from = at_of(w, "jobs.a.b", 1), to = at_of(w, "ready", 0);
     struct queue_tx *tx = begin(w);
-    OK(w, queue_forward(tx, "ready", 0, SPAN_NONE, SPAN_NONE, &from, &w->err));
+    OK(w, queue_forward(tx, QUEUE_TO("ready", 0, SPAN_NONE), SPAN_NONE, &from, &w->err));
     commit(w, tx);
     close_queue(w);
     assert_true(patch(w, SPAN_LIT("the second one"), SPAN_LIT("the secone one")) > 0);
@@ -307,8 +308,8 @@ static void a_damaged_part_of_a_large_value_is_found(void **state)
     memcpy(value + (2 << 20), "needle in the third part", 24);
     open_owner(w);
     struct queue_tx *tx = begin(w);
-    OK(w, queue_put(tx, "t", 0, SPAN_NONE, SPAN_NONE, span_of(value, sizeof(value)),
-                    &w->err));
+    OK(w, queue_put(tx, QUEUE_TO("t", 0, SPAN_NONE), SPAN_NONE,
+                    span_of(value, sizeof(value)), &w->err));
     commit(w, tx);
     close_queue(w);
     assert_int_equal(patch(w, SPAN_LIT("needle in"), SPAN_LIT("noodle in")), 1);
@@ -349,8 +350,8 @@ static void a_scan_of_a_large_store_leaves_little_of_it_in_memory(void **state)
     open_owner(w);
     for (int i = 0; i < RECORDS; i++) {
         struct queue_tx *tx = begin(w);
-        OK(w, queue_put(tx, "t", 0, SPAN_NONE, SPAN_NONE, span_of(value, sizeof(value)),
-                        &w->err));
+        OK(w, queue_put(tx, QUEUE_TO("t", 0, SPAN_NONE), SPAN_NONE,
+                        span_of(value, sizeof(value)), &w->err));
         commit(w, tx);
     }
     long before = mapped_kib();

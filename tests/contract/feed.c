@@ -371,8 +371,8 @@ static void what_is_trimmed_makes_room_again(void **state)
     for (uint64_t night = 0; night < 8; night++) {
         for (int i = 0; i < 4; i++) {
             struct queue_tx *tx = begin(w);
-            OK(w, queue_put(tx, "ready", 0, SPAN_NONE, SPAN_NONE, span_of(value, size),
-                            &w->err));
+            OK(w, queue_put(tx, QUEUE_TO("ready", 0, SPAN_NONE), SPAN_NONE,
+                            span_of(value, size), &w->err));
             commit(w, tx);
             ack_one(w, "ready", 4 * night + (uint64_t)i);
         }
@@ -402,8 +402,8 @@ static void partitions_of_a_topic_are_logs_of_their_own(void **state)
     struct queue_tx *tx = begin(w);
     for (uint32_t p = 0; p < 3; p++) {
         for (int i = 0; i < 2; i++) {
-            OK(w,
-               queue_put(tx, "ready", p, SPAN_NONE, SPAN_NONE, SPAN_LIT("x"), &w->err));
+            OK(w, queue_put(tx, QUEUE_TO("ready", p, SPAN_NONE), SPAN_NONE, SPAN_LIT("x"),
+                            &w->err));
         }
     }
     commit(w, tx);
@@ -445,7 +445,8 @@ static void only_the_partitions_assigned_to_us_are_fed(void **state)
     assert_int_equal(owned[0], 0);
     struct queue_tx *tx = begin(w);
     for (uint32_t p = 0; p < 4; p++) {
-        OK(w, queue_put(tx, "ready", p, SPAN_NONE, SPAN_NONE, SPAN_LIT("x"), &w->err));
+        OK(w, queue_put(tx, QUEUE_TO("ready", p, SPAN_NONE), SPAN_NONE, SPAN_LIT("x"),
+                        &w->err));
     }
     commit(w, tx);
     OK(w, queue_assign(w->q, "ready", 4, ours, 2, &w->err));

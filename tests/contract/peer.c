@@ -91,8 +91,8 @@ static void verb_put(char **argv)
         char value[64];
         int n = snprintf(value, sizeof(value), "%s%d", argv[5], i);
         struct queue_tx *tx = begin();
-        ok(queue_put(tx, argv[3], 0, SPAN_NONE, SPAN_NONE, span_of(value, (size_t)n),
-                     &err));
+        ok(queue_put(tx, QUEUE_TO(argv[3], 0, SPAN_NONE), SPAN_NONE,
+                     span_of(value, (size_t)n), &err));
         ok(queue_commit_wait(tx, NULL, &err));
     }
     say("done");
@@ -128,7 +128,8 @@ static void verb_zombie(char **argv)
     role = role_called(argv[3]);
     open_queue(argv[2], true);
     struct queue_tx *tx = begin();
-    ok(queue_put(tx, argv[4], 0, SPAN_NONE, SPAN_NONE, SPAN_LIT("of a zombie"), &err));
+    ok(queue_put(tx, QUEUE_TO(argv[4], 0, SPAN_NONE), SPAN_NONE, SPAN_LIT("of a zombie"),
+                 &err));
     say("owner");
     wait_for_line();
     say(queue_commit_wait(tx, NULL, &err) < 0 ? err.msg : "committed");
@@ -178,8 +179,8 @@ static void verb_storm(char **argv)
         for (int i = 0; i < 3; i++) {
             int n = snprintf(text, sizeof(text), "%llu", (unsigned long long)count++);
             const struct span value = span_of(text, (size_t)n);
-            ok(queue_put(tx, "storm.a", 0, SPAN_NONE, SPAN_NONE, value, &err));
-            ok(queue_put(tx, "storm.b", 0, SPAN_NONE, SPAN_NONE, value, &err));
+            ok(queue_put(tx, QUEUE_TO("storm.a", 0, SPAN_NONE), SPAN_NONE, value, &err));
+            ok(queue_put(tx, QUEUE_TO("storm.b", 0, SPAN_NONE), SPAN_NONE, value, &err));
         }
         int n = snprintf(text, sizeof(text), "%llu", (unsigned long long)count);
         ok(queue_table_put(tx, "marks", 0, SPAN_LIT("count"), span_of(text, (size_t)n),
@@ -265,13 +266,13 @@ static void verb_fill(char **argv)
     (void)setrlimit(RLIMIT_FSIZE, &limit);
     for (; r == 0 && commits < 10000; commits++) {
         struct queue_tx *tx = begin();
-        ok(queue_put(tx, "t", 0, SPAN_NONE, SPAN_NONE, span_of(value, sizeof(value)),
-                     &err));
+        ok(queue_put(tx, QUEUE_TO("t", 0, SPAN_NONE), SPAN_NONE,
+                     span_of(value, sizeof(value)), &err));
         r = queue_commit_wait(tx, NULL, &err);
     }
     (void)printf("%d %s\n", commits - 1, err.msg);
     struct queue_tx *tx = begin();
-    ok(queue_put(tx, "t", 0, SPAN_NONE, SPAN_NONE, SPAN_LIT("small"), &err));
+    ok(queue_put(tx, QUEUE_TO("t", 0, SPAN_NONE), SPAN_NONE, SPAN_LIT("small"), &err));
     say(queue_commit_wait(tx, NULL, &err) < 0 ? err.msg : "written after all");
 }
 

@@ -230,8 +230,8 @@ static void a_name_is_listed_once_whatever_its_partitions(void **state)
     struct queue_tx *tx = begin(w);
     for (size_t i = 0; i < ARRAY_LEN(want); i++) {
         for (uint32_t p = 1; p < 3; p++) {
-            OK(w,
-               queue_put(tx, want[i], p, SPAN_NONE, SPAN_NONE, SPAN_LIT("x"), &w->err));
+            OK(w, queue_put(tx, QUEUE_TO(want[i], p, SPAN_NONE), SPAN_NONE, SPAN_LIT("x"),
+                            &w->err));
         }
     }
     commit(w, tx);

@@ -8,7 +8,7 @@ static void what_is_committed_is_read_in_order(void **state)
     struct queue_msg m;
     open_owner(w);
     struct queue_tx *tx = begin(w);
-    OK(w, queue_put(tx, "jobs.a.b", 0, SPAN_LIT("key"), SPAN_LIT("\1h\0\1x"),
+    OK(w, queue_put(tx, QUEUE_TO("jobs.a.b", 0, SPAN_LIT("key")), SPAN_LIT("\1h\0\1x"),
                     SPAN_LIT("one"), &w->err));
     put(w, tx, "jobs.a.b", "two");
     uint64_t number = commit(w, tx);
@@ -226,7 +226,8 @@ static void a_full_transaction_refuses_more_and_still_commits(void **state)
             n++;
         }
     }
-    while (queue_put(tx, "t", 0, SPAN_NONE, SPAN_NONE, SPAN_LIT("x"), &w->err) == 0) {
+    while (queue_put(tx, QUEUE_TO("t", 0, SPAN_NONE), SPAN_NONE, SPAN_LIT("x"),
+                     &w->err) == 0) {
         n++;
     }
     assert_int_equal(n, QUEUE_TX_RECORDS);
@@ -247,14 +248,14 @@ static void bytes_and_acks_of_a_transaction_are_bounded_too(void **state)
     put_many(w, "ready", 2 * QUEUE_TX_RECORDS);
     struct queue_tx *tx = begin(w);
     while (!queue_tx_full(tx, sizeof(big))) {
-        OK(w, queue_put(tx, "t", 0, SPAN_NONE, SPAN_NONE, span_of(big, sizeof(big)),
-                        &w->err));
+        OK(w, queue_put(tx, QUEUE_TO("t", 0, SPAN_NONE), SPAN_NONE,
+                        span_of(big, sizeof(big)), &w->err));
         bytes += sizeof(big);
     }
     assert_in_range(bytes, QUEUE_TX_BYTES - sizeof(big), QUEUE_TX_BYTES);
-    assert_int_equal(
-        queue_put(tx, "t", 0, SPAN_NONE, SPAN_NONE, span_of(big, sizeof(big)), &w->err),
-        -ERR_FAIL);
+    assert_int_equal(queue_put(tx, QUEUE_TO("t", 0, SPAN_NONE), SPAN_NONE,
+                               span_of(big, sizeof(big)), &w->err),
+                     -ERR_FAIL);
     commit(w, tx);
     tx = begin(w);
     struct queue_at at = at_of(w, "ready", 0);
@@ -295,8 +296,8 @@ static void what_cannot_be_stored_is_refused_before_anything_is(void **state)
         {name, none, none, x, "the name is not valid"},
     };
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
-        assert_int_equal(queue_put(tx, bad[i].topic, 0, bad[i].key, bad[i].headers,
-                                   bad[i].value, &w->err),
+        assert_int_equal(queue_put(tx, QUEUE_TO(bad[i].topic, 0, bad[i].key),
+                                   bad[i].headers, bad[i].value, &w->err),
                          -ERR_INPUT);
         assert_has(w->err.msg, bad[i].words);
     }
@@ -333,8 +334,8 @@ static void values_of_every_size_come_back_as_they_were(void **state)
     for (size_t i = 0; i < ARRAY_LEN(sizes) && sizes[i] <= w->engine->value_max; i++) {
         char *value = pattern_of(sizes[i]);
         struct queue_tx *tx = begin(w);
-        OK(w, queue_put(tx, "t", 0, SPAN_LIT("key"), SPAN_NONE, span_of(value, sizes[i]),
-                        &w->err));
+        OK(w, queue_put(tx, QUEUE_TO("t", 0, SPAN_LIT("key")), SPAN_NONE,
+                        span_of(value, sizes[i]), &w->err));
         OK(w, queue_table_put(tx, "answers", 0, SPAN_LIT("k"), span_of(value, sizes[i]),
                               &w->err));
         commit(w, tx);
@@ -359,13 +360,14 @@ static void two_values_of_the_largest_size_fit_into_the_first_group(void **state
     open_owner(w);
     struct queue_tx *tx = begin(w);
     assert_false(queue_tx_full(tx, 2 * QUEUE_VALUE_MAX));
-    OK(w, queue_put(tx, "results.a", 0, SPAN_NONE, SPAN_NONE, v, &w->err));
-    OK(w, queue_put(tx, "dead.a", 0, SPAN_NONE, SPAN_NONE, v, &w->err));
+    OK(w, queue_put(tx, QUEUE_TO("results.a", 0, SPAN_NONE), SPAN_NONE, v, &w->err));
+    OK(w, queue_put(tx, QUEUE_TO("dead.a", 0, SPAN_NONE), SPAN_NONE, v, &w->err));
     put(w, tx, "spend", "small");
     assert_true(queue_tx_full(tx, 1));
     if (!w->engine->broker) { /* whose values are smaller than what a folder takes */
-        assert_int_equal(queue_put(tx, "dead.a", 0, SPAN_NONE, SPAN_NONE, v, &w->err),
-                         -ERR_FAIL);
+        assert_int_equal(
+            queue_put(tx, QUEUE_TO("dead.a", 0, SPAN_NONE), SPAN_NONE, v, &w->err),
+            -ERR_FAIL);
     }
     commit(w, tx);
     assert_int_equal(end_of(w, "spend"), 1);
@@ -392,19 +394,20 @@ static void forwarding_stores_a_reference_that_reads_the_same_bytes(void **state
     for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
         char *value = pattern_of(sizes[i]);
         struct queue_tx *tx = begin(w);
-        OK(w, queue_put(tx, "jobs.a.b", 0, SPAN_LIT("old key"), SPAN_LIT("\1h\0\1x"),
-                        span_of(value, sizes[i]), &w->err));
+        OK(w, queue_put(tx, QUEUE_TO("jobs.a.b", 0, SPAN_LIT("old key")),
+                        SPAN_LIT("\1h\0\1x"), span_of(value, sizes[i]), &w->err));
         commit(w, tx);
         uint64_t before = used_bytes(w);
         const struct queue_at from = at_of(w, "jobs.a.b", i);
         tx = begin(w);
-        OK(w, queue_forward(tx, "ready", 0, SPAN_LIT("new key"), SPAN_LIT("\1h\0\1y"),
-                            &from, &w->err));
+        OK(w, queue_forward(tx, QUEUE_TO("ready", 0, SPAN_LIT("new key")),
+                            SPAN_LIT("\1h\0\1y"), &from, &w->err));
         commit(w, tx);
         assert_true(w->engine->broker || used_bytes(w) - before < 200 * 1024);
         const struct queue_at to = at_of(w, "ready", i);
         tx = begin(w); /* what is a reference already may be passed on again */
-        OK(w, queue_forward(tx, "again", 0, SPAN_NONE, SPAN_NONE, &to, &w->err));
+        OK(w,
+           queue_forward(tx, QUEUE_TO("again", 0, SPAN_NONE), SPAN_NONE, &to, &w->err));
         commit(w, tx);
         struct queue_cursor *c = cursor_on(w);
         assert_int_equal(OK(w, queue_fetch(c, &to, &m, &w->err)), 1);
@@ -427,9 +430,9 @@ static void what_is_gone_cannot_be_passed_on(void **state)
     struct queue_tx *tx = begin(w);
     const struct queue_at missing[] = {at_of(w, "t", 1), at_of(w, "nowhere", 0)};
     for (size_t i = 0; i < ARRAY_LEN(missing); i++) {
-        assert_int_equal(
-            queue_forward(tx, "ready", 0, SPAN_NONE, SPAN_NONE, &missing[i], &w->err),
-            -ERR_INPUT);
+        assert_int_equal(queue_forward(tx, QUEUE_TO("ready", 0, SPAN_NONE), SPAN_NONE,
+                                       &missing[i], &w->err),
+                         -ERR_INPUT);
         assert_has(w->err.msg, "it is gone");
         assert_has(w->err.msg, missing[i].topic);
     }
@@ -444,7 +447,7 @@ static void a_reference_to_a_trimmed_record_names_it(void **state)
     put_many(w, "jobs.a.b", 3);
     const struct queue_at from = at_of(w, "jobs.a.b", 1), to = at_of(w, "ready", 0);
     struct queue_tx *tx = begin(w);
-    OK(w, queue_forward(tx, "ready", 0, SPAN_NONE, SPAN_NONE, &from, &w->err));
+    OK(w, queue_forward(tx, QUEUE_TO("ready", 0, SPAN_NONE), SPAN_NONE, &from, &w->err));
     commit(w, tx);
     tx = begin(w);
     OK(w, queue_trim(tx, "jobs.a.b", 0, 2, &w->err));

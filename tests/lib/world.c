@@ -59,7 +59,7 @@ static void put_spend(struct world *w, struct queue_tx *tx, const struct release
     snprintf(h.day, sizeof(h.day), "%s", r->day);
     buf_init(&block, HEADERS_BYTES_MAX);
     must(spend_head_encode(&h, &block), &err);
-    must(queue_put(tx, TOPIC_SPEND, 0, span_str(r->team), buf_span(&block),
+    must(queue_put(tx, QUEUE_TO(TOPIC_SPEND, 0, span_str(r->team)), buf_span(&block),
                    SPAN_LIT("{}"), &err),
          &err);
 }
@@ -343,8 +343,8 @@ void world_submit(struct world *w, const char *queue, const char *run, unsigned 
         buf_init(&line, 4096);
         must(job_head_encode(&head, &block), &err);
         job_line(&line, n, bound);
-        must(queue_put(tx, topic, run_partition(&row, n), SPAN_NONE, buf_span(&block),
-                       buf_span(&line), &err),
+        must(queue_put(tx, QUEUE_TO(topic, run_partition(&row, n), SPAN_NONE),
+                       buf_span(&block), buf_span(&line), &err),
              &err);
     }
     commit(tx);

@@ -232,8 +232,8 @@ static void put_again(const struct queue_msg *record)
     struct queue_tx *tx = NULL;
     struct err err = {0};
     assert_int_equal(queue_begin(world.queue, &tx), 0);
-    assert_int_equal(queue_put(tx, TOPIC_SPEND, 0, SPAN_LIT("search"), record->headers,
-                               record->value, &err),
+    assert_int_equal(queue_put(tx, QUEUE_TO(TOPIC_SPEND, 0, SPAN_LIT("search")),
+                               record->headers, record->value, &err),
                      0);
     queue_commit(tx, NULL, NULL);
 }

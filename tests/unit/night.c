@@ -183,7 +183,8 @@ static void submit(struct night *n, const struct asked *a, uint64_t at, struct r
     }
     buf_addc(&line, '}');
     ok(queue_begin(n->queue, &tx), &err);
-    ok(queue_put(tx, "jobs.shop.tags", 0, SPAN_NONE, SPAN_NONE, buf_span(&line), &err),
+    ok(queue_put(tx, QUEUE_TO("jobs.shop.tags", 0, SPAN_NONE), SPAN_NONE, buf_span(&line),
+                 &err),
        &err);
     commit(tx);
 }
@@ -228,12 +229,12 @@ static uint64_t forward(struct night *n, const struct release *r, uint32_t parti
     ok(release_encode(r, &head, &err), &err);
     ok(queue_begin(n->queue, &tx), &err);
     if (r->verdict == VERDICT_FLUSH) {
-        ok(queue_put(tx, TOPIC_READY, partition, SPAN_NONE, buf_span(&head), SPAN_NONE,
-                     &err),
+        ok(queue_put(tx, QUEUE_TO(TOPIC_READY, partition, SPAN_NONE), buf_span(&head),
+                     SPAN_NONE, &err),
            &err);
     } else {
-        ok(queue_forward(tx, TOPIC_READY, partition, SPAN_NONE, buf_span(&head), &at,
-                         &err),
+        ok(queue_forward(tx, QUEUE_TO(TOPIC_READY, partition, SPAN_NONE), buf_span(&head),
+                         &at, &err),
            &err);
         ok(queue_ack(tx, &at, &err), &err);
     }

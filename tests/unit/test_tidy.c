@@ -185,7 +185,8 @@ static void submit_only(struct night *n)
     struct queue_tx *tx = NULL;
     uint64_t commit;
     assert_int_equal(queue_begin(n->queue, &tx), 0);
-    queue_put(tx, "jobs.shop.tags", 0, SPAN_NONE, SPAN_NONE, SPAN_LIT("{}"), &err);
+    queue_put(tx, QUEUE_TO("jobs.shop.tags", 0, SPAN_NONE), SPAN_NONE, SPAN_LIT("{}"),
+              &err);
     assert_true(queue_commit_wait(tx, &commit, &err) >= 0);
 }
 
