@@ -2,7 +2,7 @@
 """Commands on a real broker instead of a data folder: what one machine submits another sees, `results
 --wait` ends when all results are there, and a team's credentials reach what is the team's and no more.
 
-There are no daemons here: results are copied from a run in a data folder, record by record.
+Where no daemons are started results are copied from a run in a data folder, record by record.
 """
 import json
 import pathlib
@@ -153,9 +153,40 @@ def secure():
         lib.equal("nor is a copy left behind", a.left() + b.left() + admin.left(), [])
 
 
+def least():
+    lib.part("least: with the permissions that --allow gives, and no others, jobs get their results")
+    with broker.Broker(secure=True) as kafka, lib.Place() as place:
+        sim = place.sim()
+        a = Machine(place, kafka, "a", "team-a")
+        admin = Machine(place, kafka, "admin", "admin")
+        # librdkafka 2.0.2 cannot give permissions on transactional ids
+        admin.env["LD_LIBRARY_PATH"] = kafka.env(newest=True)["LD_LIBRARY_PATH"]
+        allow = [word for who in ("producer=team-a", "reader=team-a", "worker=worker", "scheduler=scheduler")
+                 for word in ("--allow", who)]
+        lib.equal("topics and permissions are made",
+                  admin.run("topics", "create", "--team", "a", "--feature", "tags", *allow).code, 0)
+        lib.equal("a limit is set", admin.run("budget", "set", "a", "--limit", "25", "--per", "day").code, 0)
+        daemons = []
+        for user in ("scheduler", "worker"):
+            machine = Machine(place, kafka, user, user)
+            machine.env.update(OPENAI_API_KEY=lib.KEY, OPENAI_BASE_URL=sim.url, OFFPEAK_BATCH_POLL="50ms",
+                               OFFPEAK_BATCH_LINGER="50ms")
+            daemons.append(machine.start(user))
+        a.env["OPENAI_BASE_URL"] = sim.url
+        done = a.run("submit", str(jobs(place, "night")), "--team", "a", "--feature", "tags", "--run", "night")
+        lib.equal("team-a submits", done.code, 0)
+        done = a.run("results", "--run", "night", "-o", "out.jsonl", "--wait")
+        lib.equal("and gets its results", (done.code, len((a.home / "out.jsonl").read_text().splitlines())),
+                  (0, JOBS))
+        for daemon in daemons:
+            daemon.terminate()
+        lib.equal("the daemons end in order", [daemon.communicate(timeout=60) and daemon.returncode
+                                               for daemon in daemons], [0, 0])
+
+
 def main():
     lib.start(__doc__)
-    for one in (together, secure):
+    for one in (together, secure, least):
         if lib.wanted(one.__name__):
             one()
     lib.finish()
