@@ -318,6 +318,31 @@ static void an_open_or_aborted_transaction_is_invisible(void **state)
     assert_int_equal(end_of(w, "results.a"), 2);
 }
 
+/* Of an owner before us whose last commit is still being closed: its journal must not be missed. */
+static void an_owner_begins_when_older_transactions_are_closed(void **state)
+{
+    struct world *w = *state;
+    struct stranger s;
+    w->role = QUEUE_WORKER;
+    w->no_learning = true;
+    open_owner(w);
+    put_row(w, "batches", 0, "created");
+    close_queue(w);
+    stranger_come(w, &s, "batches");
+    stranger_put(w, &s, SPAN_LIT("key"));
+    sleep_ms(500); /* on its way to the log */
+    open_owner_later(w);
+    for (int i = 0; i < 300; i++) {
+        assert_int_equal(queue_ownership(w->q, &w->err), QUEUE_NOT_YET);
+        sleep_ms(10);
+    }
+    const struct kafka_commit none = {0};
+    OK(w, kafka_producer_commit(s.producer, &none, 10000, &w->err));
+    kafka_producer_destroy(s.producer);
+    wait_ready(w);
+    expect_row(w, "batches", 0, "of a stranger");
+}
+
 /* Its key is longer than any of ours may be. */
 static void a_strangers_record_of_any_shape_is_fed(void **state)
 {
@@ -569,6 +594,7 @@ const struct promise broker_promises[] = {
     PROMISE(a_second_process_of_our_name_fences_us),
     PROMISE(a_static_member_that_restarts_keeps_its_share),
     PROMISE(an_open_or_aborted_transaction_is_invisible),
+    PROMISE(an_owner_begins_when_older_transactions_are_closed),
     PROMISE(a_strangers_record_of_any_shape_is_fed),
     PROMISE(a_new_jobs_topic_joins_by_itself),
     PROMISE(what_a_role_follows_is_copied_from_where_it_reads),
