@@ -210,8 +210,8 @@ static void work(struct queue_feed *feed, uint64_t want)
         struct queue_msg m;
         char text[32];
         int n = snprintf(text, sizeof(text), "%llu", (unsigned long long)count++);
-        ok(queue_put(tx, "storm.a", 0, SPAN_NONE, SPAN_NONE, span_of(text, (size_t)n),
-                     &err));
+        ok(queue_put(tx, QUEUE_TO("storm.a", 0, SPAN_NONE), SPAN_NONE,
+                     span_of(text, (size_t)n), &err));
         n = snprintf(text, sizeof(text), "%llu", (unsigned long long)count);
         ok(queue_table_put(tx, "marks", 0, SPAN_LIT("count"), span_of(text, (size_t)n),
                            &err));
