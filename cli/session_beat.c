@@ -41,8 +41,7 @@ static void add_polls(struct session *s, int64_t now, int64_t wall, struct beat 
     struct lane_poll polls[BEAT_POLLS_MAX];
     b->polls_n = worker_polls(s->worker, polls, BEAT_POLLS_MAX);
     for (unsigned i = 0; i < b->polls_n; i++) {
-        static_assert(sizeof(b->polls[i].batch) == sizeof(polls[i].id),
-                      "both hold an id");
+        static_assert(sizeof(b->polls[i].batch) >= sizeof(polls[i].id), "it has room");
         memcpy(b->polls[i].batch, polls[i].id, sizeof(polls[i].id));
         b->polls[i].at_ms = wall + MAX_OF(polls[i].at_ms - now, (int64_t)0);
     }
