@@ -171,8 +171,7 @@ void link_want(struct link *l, const struct queue_at *from, bool at_end)
     pthread_mutex_lock(&l->mu);
     struct link_copy *c = link_copy_find(l, name, from->partition);
     if (c && link_is_piecemeal(l, c) && !(at_end && c->asked)) {
-        c->asked = true;
-        c->reading = false; /* from there on, again */
+        c->asked = c->wanted = true;
         atomic_store(&c->given, from->offset);
     }
     pthread_mutex_unlock(&l->mu);
@@ -213,6 +212,12 @@ int link_partitions(struct link *l, const char *name, uint32_t *ret, struct err 
     }
     *ret = (uint32_t)n;
     return 0;
+}
+
+bool link_drops(const struct link *l, const char *topic)
+{
+    const struct topic_spec *spec = topics_find(false, topic);
+    return l && spec && spec->window && l->role != QUEUE_WHOLE;
 }
 
 void link_trimmed(struct link *l, const struct store_name *of, uint64_t below)

@@ -70,8 +70,10 @@ struct link_copy {
     _Atomic uint64_t given; /* of what is fed: all below it was given */
     bool acks;              /* its rows are acknowledgements, not rows */
     bool reading, paused;
-    bool asked;       /* followed a piece at a time: somebody reads it, from `given` on */
-    int64_t fresh_ms; /* a reader's: good until then */
+    /* Followed a piece at a time, guarded by mu: somebody reads it, from `given` on; and that is
+     * to be done yet. */
+    bool asked, wanted;
+    int64_t fresh_ms;            /* a reader's: good until then */
     bool touched, ended;         /* by the slice that is being collected */
     uint64_t pending;            /* `at` once that is stored */
     uint64_t bytes, bytes_given; /* spooled in this session, and of them given */
@@ -163,6 +165,8 @@ static inline void link_given(struct link *l, const struct queue_at *next, bool 
         link_given_to(l, next, fed);
     }
 }
+/* What is done with is dropped from the copy long before the broker may forget it. */
+bool link_drops(const struct link *l, const char *topic);
 /* A trim was applied here: the broker's turn. */
 void link_trimmed(struct link *l, const struct store_name *of, uint64_t below);
 /* May that be put: 0, or an error; NULL is good. */

@@ -334,12 +334,13 @@ int link_drop_done(struct link *l, struct err *err)
     for (size_t i = 0; i < l->n_copies; i++) {
         const struct link_copy *c = l->copies[i];
         struct topic_row row;
-        if (!c->spec || !c->spec->window || l->role == QUEUE_WHOLE) {
+        if (c->of.kind != 'T' || !link_drops(l, c->of.name)) {
             continue;
         }
         int r = copy_topic(l->q, &c->of, &row, err);
-        uint64_t done = c->how == COPY_FEED ? row.low : atomic_load(&c->given);
-        if (r > 0 && (c->how == COPY_FEED || c->asked) && done > row.first) {
+        bool fed = c->how == COPY_FEED;
+        uint64_t done = fed ? row.low : atomic_load(&c->given);
+        if (r > 0 && (fed || c->reading) && done > row.first) {
             r = copy_mark(l->slice, OP_TRIM, &c->of, done, SPAN_NONE, err);
             r = r < 0 ? r : copy_apply(l->slice, err);
         }

@@ -180,7 +180,8 @@ int link_begin_asked(struct link *l, struct err *err)
     for (size_t i = 0; i < l->n_copies; i++) {
         struct link_copy *c = l->copies[i];
         pthread_mutex_lock(&l->mu);
-        bool due = c->asked && !c->reading;
+        bool due = c->wanted;
+        c->wanted = false;
         uint64_t from = atomic_load(&c->given);
         pthread_mutex_unlock(&l->mu);
         int r = due ? place_piece(l, c, from, err) : 0;

@@ -131,7 +131,7 @@ static int check_mark(struct queue *q, const struct queue_broker *b, struct err 
     return r;
 }
 
-/* A command's copy is its own, and goes with it. */
+/* A command's copy is its own. */
 static int make_private(struct queue *q, const char *base, struct err *err)
 {
     char path[QUEUE_PATH_MAX];
@@ -141,10 +141,10 @@ static int make_private(struct queue *q, const char *base, struct err *err)
     }
     free(q->dir);
     q->dir = strdup(path);
-    q->temporary = true;
     return q->dir ? 0 : store_error(base, "open", ENOMEM, err);
 }
 
+/* What is open stays usable when its name is gone; so nothing is left of a command that is killed. */
 static void remove_private(struct queue *q)
 {
     static const char *const files[] = {"queue/data.mdb", "queue/lock.mdb", "open.lock",
@@ -164,6 +164,9 @@ static int open_with_broker(struct queue *q, const struct queue_conf *conf,
     int r = reader ? make_private(q, conf->dir, err) : 0;
     if (r == 0) {
         r = queue_start(q, !reader, err);
+    }
+    if (reader && q->dir_fd >= 0) {
+        remove_private(q);
     }
     atomic_store(&q->owner, false);
     if (r >= 0) {
@@ -213,9 +216,6 @@ struct queue *queue_close(struct queue *q)
     owner_fini(q);
     parts_fini(q);
     store_close(&q->store);
-    if (q->temporary) {
-        remove_private(q);
-    }
     attr_closep(&q->open_fd);
     attr_closep(&q->dir_fd);
     pthread_mutex_destroy(&q->peek_mu);

@@ -290,7 +290,8 @@ void tx_empty(struct queue_tx *tx); /* gives its memory back, keeps the object *
 struct part {
     struct store_name is;
     bool dirty, acked, trimmed; /* acked, trimmed: by this group */
-    uint32_t id;                /* of a table */
+    uint64_t trimmed_to;
+    uint32_t id; /* of a table */
     struct topic_row row;
 };
 
@@ -394,7 +395,6 @@ struct queue {
     struct clock clock;
     struct commits commits;
 
-    bool temporary;    /* the folder goes with the queue */
     struct link *link; /* to a broker, or NULL (queue_kafka.h) */
     /* A transaction begun in an earlier epoch fails: ownership was lost since, or one before
      * it was refused. Without a broker it is always 0. */

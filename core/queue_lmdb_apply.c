@@ -153,6 +153,7 @@ static int apply_trim(struct apply *a, const struct op *op, struct part *p)
     }
     p->row.low = MAX_OF(p->row.low, p->row.first);
     p->trimmed = true;
+    p->trimmed_to = MAX_OF(p->trimmed_to, MIN_OF(end, p->row.first));
     return 0;
 }
 
@@ -351,7 +352,7 @@ int apply_group(struct queue *q, struct queue_tx *group, struct err *err)
     }
     for (size_t i = 0; r == 0 && q->link && !group->copied && i < a->n; i++) {
         if (a->parts[i].trimmed) {
-            link_trimmed(q->link, &a->parts[i].is, a->parts[i].row.first);
+            link_trimmed(q->link, &a->parts[i].is, a->parts[i].trimmed_to);
         }
     }
     r = r == 0 && a->more ? 1 : r;

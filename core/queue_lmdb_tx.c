@@ -399,7 +399,7 @@ int queue_trim(struct queue_tx *tx, const char *topic, uint32_t partition,
     }
     bool guard = (row.flags & TOPIC_ACKED) || feed_covers(tx->q, topic);
     uint64_t end = MIN_OF(before, guard ? row.low : row.next);
-    if (end <= row.first) {
+    if (end <= row.first && !link_drops(tx->q->link, topic)) {
         return 0;
     }
     if (tx->n_acks >= QUEUE_TX_RECORDS) {
@@ -419,5 +419,5 @@ int queue_trim(struct queue_tx *tx, const char *topic, uint32_t partition,
     op->guard = guard;
     tx->n_ops++;
     tx->n_acks++;
-    return end - row.first > QUEUE_TRIM_RECORDS;
+    return end > row.first && end - row.first > QUEUE_TRIM_RECORDS;
 }

@@ -3,6 +3,7 @@
 #include "tests/contract/contract.h"
 #include "core/kafka.h"
 #include "tests/lib/folder.h"
+#include <dirent.h>
 #include <signal.h>
 
 static void lose_folder(struct world *w)
@@ -581,6 +582,69 @@ static void what_is_trimmed_is_gone_for_everybody(void **state)
     assert_int_equal(index_of(w, "ready", first), 6);
 }
 
+static int count_in(const char *dir)
+{
+    int n = 0;
+    DIR *d = opendir(dir);
+    assert_non_null(d);
+    while (readdir(d)) {
+        n++;
+    }
+    closedir(d);
+    return n - 2;
+}
+
+static void a_command_that_is_killed_leaves_nothing_behind(void **state)
+{
+    struct world *w = *state;
+    w->no_learning = true;
+    open_beside(w);
+    put_one(w, "results.a", "x");
+    struct queue_cursor *c = cursor_on(w);
+    struct queue_msg m;
+    OK(w, queue_read_topic(c, "results.a", 0, 0));
+    assert_int_equal(OK(w, queue_read(c, &m, &w->err)), 1);
+    queue_cursor_close(c);
+    assert_int_equal(count_in(w->base), 0);
+}
+
+/* Its copy drops what is done at once; the broker keeps it for as long as it is told. */
+static void a_queue_is_trimmed_on_the_broker_as_far_as_it_was_told(void **state)
+{
+    struct world *w = *state;
+    struct queue_msg m;
+    uint64_t first = 0, end = 0;
+    w->role = QUEUE_SCHEDULER;
+    w->no_learning = true;
+    peer_puts(w, "jobs.a.b", "10", "x");
+    open_owner(w);
+    struct queue_feed *f = feed_on(w, "jobs.");
+    struct queue_tx *tx = begin(w);
+    for (int i = 0; i < 10; i++) {
+        next_soon(w, f, &m);
+        OK(w, queue_ack(tx, &m.at, &w->err));
+    }
+    commit(w, tx);
+    struct queue_cursor *c = cursor_on(w);
+    for (int i = 0; i < 2000 && first < 10; i++) {
+        OK(w, queue_bounds(c, "jobs.a.b", 0, &first, &end, &w->err));
+        sleep_ms(10);
+    }
+    assert_int_equal(first, 10);
+    queue_cursor_close(c);
+    tx = begin(w);
+    OK(w, queue_trim(tx, "jobs.a.b", 0, 4, &w->err));
+    commit(w, tx);
+    queue_feed_close(f);
+    close_queue(w);
+    open_beside(w);
+    c = cursor_on(w);
+    OK(w, queue_bounds(c, "jobs.a.b", 0, &first, &end, &w->err));
+    assert_int_equal(first, 4);
+    assert_int_equal(end, 10);
+    queue_cursor_close(c);
+}
+
 const struct promise broker_promises[] = {
     PROMISE(a_lost_folder_is_rebuilt_and_nothing_acked_is_fed_again),
     PROMISE(what_the_owner_wrote_last_is_never_undone),
@@ -601,6 +665,8 @@ const struct promise broker_promises[] = {
     PROMISE(everybody_knows_how_many_partitions_a_name_has),
     PROMISE(a_paused_queue_waits_on_the_broker_not_here),
     PROMISE(a_refused_record_fails_its_commit_and_no_later_one),
+    PROMISE(a_command_that_is_killed_leaves_nothing_behind),
+    PROMISE(a_queue_is_trimmed_on_the_broker_as_far_as_it_was_told),
     PROMISE(what_is_trimmed_is_gone_for_everybody),
     {0},
 };
