@@ -310,10 +310,16 @@ struct apply {
 /* Applies the list as one write transaction and commits it; every tx gets its number. With a
  * broker it was committed there before, and the number is given. */
 int apply_group(struct queue *q, struct queue_tx *group, struct err *err);
+struct apply *apply_new(struct queue *q, struct err *err);
+int apply_begin(struct apply *a, const struct queue_tx *group);
+int apply_acks(struct apply *a, struct queue_tx *tx); /* and nothing else of it */
+int apply_error(struct apply *a, int rc);
+void apply_free(struct apply *a); /* what is not committed by now never will be */
 int apply_copy_op(struct apply *a, const struct queue_tx *tx, const struct op *op,
                   struct part *p); /* queue_lmdb_copy.c; LMDB's code */
 
-/* What the acks of a group will change, found out before anything is. */
+/* ---- what acks will change (queue_lmdb_plan.c) ---- */
+
 struct ack_change {
     struct store_name topic;
     uint64_t low;    /* the lowest unacknowledged offset then */

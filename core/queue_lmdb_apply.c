@@ -9,7 +9,7 @@
 
 #define PART_NONE SIZE_MAX
 
-static int write_error(struct apply *a, int rc)
+int apply_error(struct apply *a, int rc)
 {
     return rc ? store_error(a->q->dir, "write to", rc, a->err) : 0;
 }
@@ -22,7 +22,7 @@ static int part_load(struct apply *a, struct part *p)
                  ? store_topic(a->s, a->txn, p->is.name, p->is.partition, &p->row)
                  : store_table(a->s, a->txn, p->is.name, p->is.partition, &p->id);
     if (rc != MDB_NOTFOUND) {
-        return write_error(a, rc);
+        return apply_error(a, rc);
     }
     a->ids++;
     a->new_ids = true;
@@ -33,7 +33,7 @@ static int part_load(struct apply *a, struct part *p)
     }
     p->id = (uint32_t)a->ids;
     rc = store_put_name(a->s, a->txn, &p->is, span_of(&p->id, sizeof(p->id)));
-    return write_error(a, rc);
+    return apply_error(a, rc);
 }
 
 static int part_find(struct apply *a, struct tx_name *name)
@@ -48,7 +48,7 @@ static int part_find(struct apply *a, struct tx_name *name)
         size_t cap = a->cap ? 2 * a->cap : 16;
         struct part *parts = realloc(a->parts, cap * sizeof(*parts));
         if (!parts) {
-            return write_error(a, ENOMEM);
+            return apply_error(a, ENOMEM);
         }
         a->parts = parts;
         a->cap = cap;
@@ -79,7 +79,7 @@ static int apply_record(struct apply *a, const struct queue_tx *tx, const struct
     const struct rec_place at = log_place(a->s, key);
     p->row.next++;
     p->dirty = true;
-    return write_error(a, rec_write(a->s, a->txn, &at, &rec));
+    return apply_error(a, rec_write(a->s, a->txn, &at, &rec));
 }
 
 static int apply_row(struct apply *a, const struct queue_tx *tx, const struct op *op,
@@ -91,7 +91,7 @@ static int apply_row(struct apply *a, const struct queue_tx *tx, const struct op
     const struct rec_place at = rows_place(a->s, key, n);
     if (op->kind == OP_ROW_DELETE) {
         size_t freed = 0;
-        return write_error(a, rec_delete(a->s, a->txn, &at, &freed));
+        return apply_error(a, rec_delete(a->s, a->txn, &at, &freed));
     }
     const struct rec rec = {
         .head = {.commit = tx->copied ? op->commit : a->commit,
@@ -100,7 +100,7 @@ static int apply_row(struct apply *a, const struct queue_tx *tx, const struct op
         .value = span_of(bytes + op->key_bytes, op->value_bytes),
     };
     int rc = rec_delete_chunks(a->s, a->txn, &at); /* of the row it replaces */
-    return write_error(a, rc ? rc : rec_write(a->s, a->txn, &at, &rec));
+    return apply_error(a, rc ? rc : rec_write(a->s, a->txn, &at, &rec));
 }
 
 static int apply_ack(struct apply *a, const struct op *op, struct part *p)
@@ -116,7 +116,7 @@ static int apply_ack(struct apply *a, const struct op *op, struct part *p)
     if (op->offset < p->row.low) {
         return 0;
     }
-    return write_error(a, ack_set(a->s, a->txn, &a->page, p->row.id, op->offset));
+    return apply_error(a, ack_set(a->s, a->txn, &a->page, p->row.id, op->offset));
 }
 
 /* Of a copy, what is not there is passed over. */
@@ -146,7 +146,7 @@ static int apply_trim(struct apply *a, const struct op *op, struct part *p)
         const struct rec_place at = log_place(a->s, key);
         rc = rc ? rc : rec_delete(a->s, a->txn, &at, &freed);
         if (rc) {
-            return write_error(a, rc);
+            return apply_error(a, rc);
         }
         p->row.first++;
         p->dirty = true;
@@ -180,7 +180,7 @@ static int apply_op(struct apply *a, struct queue_tx *tx, const struct op *op)
     case OP_START:
     case OP_DROP:
     case OP_LOW:
-    case OP_BITS: return write_error(a, apply_copy_op(a, tx, op, p));
+    case OP_BITS: return apply_error(a, apply_copy_op(a, tx, op, p));
     }
     return 0;
 }
@@ -195,6 +195,20 @@ static int apply_tx(struct apply *a, struct queue_tx *tx)
         r = apply_op(a, tx, &tx->ops[i]);
     }
     tx->commit = a->commit;
+    return r;
+}
+
+int apply_acks(struct apply *a, struct queue_tx *tx)
+{
+    int r = 0;
+    for (size_t i = 0; i < tx->n_names; i++) {
+        tx->names[i].part = PART_NONE;
+    }
+    for (size_t i = 0; r == 0 && i < tx->n_ops; i++) {
+        if (tx->ops[i].kind == OP_ACK) {
+            r = apply_op(a, tx, &tx->ops[i]);
+        }
+    }
     return r;
 }
 
@@ -223,7 +237,7 @@ static int check_quota(struct apply *a, const struct queue_tx *group)
         rc = store_used(a->s, &used);
     }
     if (rc) {
-        return write_error(a, rc);
+        return apply_error(a, rc);
     }
     if (used + more <= max) {
         return 0;
@@ -238,7 +252,7 @@ static int check_quota(struct apply *a, const struct queue_tx *group)
     return r;
 }
 
-static int apply_begin(struct apply *a, const struct queue_tx *group)
+int apply_begin(struct apply *a, const struct queue_tx *group)
 {
     int rc = mdb_txn_begin(a->s->env, NULL, 0, &a->txn);
     if (rc == 0) {
@@ -248,7 +262,7 @@ static int apply_begin(struct apply *a, const struct queue_tx *group)
         rc = store_number(a->s, a->txn, "ids", &a->ids);
     }
     a->commit = group->commit ? group->commit : a->last + !group->copied;
-    return rc ? write_error(a, rc) : check_quota(a, group);
+    return rc ? apply_error(a, rc) : check_quota(a, group);
 }
 
 static int apply_end(struct apply *a)
@@ -279,7 +293,7 @@ static int apply_end(struct apply *a)
         rc = mdb_txn_commit(TAKE_PTR(a->txn));
     }
     FAILPOINT("queue.after_commit");
-    int r = write_error(a, rc == EIO ? store_io_reason(a->s, a->q->dir_fd) : rc);
+    int r = apply_error(a, rc == EIO ? store_io_reason(a->s, a->q->dir_fd) : rc);
     if (r < 0 && !a->txn && a->err) {
         a->err->retry = RETRY_UNKNOWN; /* the disk may have it */
     }
@@ -313,7 +327,7 @@ static int number_empty(struct queue *q, struct queue_tx *group, struct err *err
     return rc ? store_error(q->dir, "read", rc, err) : 0;
 }
 
-static struct apply *apply_new(struct queue *q, struct err *err)
+struct apply *apply_new(struct queue *q, struct err *err)
 {
     struct apply *a = calloc(1, sizeof(*a));
     if (a) {
@@ -325,7 +339,7 @@ static struct apply *apply_new(struct queue *q, struct err *err)
 }
 
 /* What is not committed by now never will be. */
-static void apply_free(struct apply *a)
+void apply_free(struct apply *a)
 {
     if (a->txn) {
         mdb_txn_abort(a->txn);
@@ -357,120 +371,5 @@ int apply_group(struct queue *q, struct queue_tx *group, struct err *err)
     }
     r = r == 0 && a->more ? 1 : r;
     apply_free(a);
-    return r;
-}
-
-/* ---- what acks will change ---- */
-
-void ack_plan_fini(struct ack_plan *plan)
-{
-    free(TAKE_PTR(plan->topics));
-    free(TAKE_PTR(plan->pages));
-    plan->n_topics = plan->n_pages = plan->cap_pages = 0;
-}
-
-static int note_page(void *ctx, const struct ack_page *page, const uint8_t *bits)
-{
-    struct ack_plan *plan = ctx;
-    size_t i = plan->n_pages;
-    while (i-- > 0) {
-        struct ack_change_page *p = &plan->pages[i];
-        if (p->topic == page->topic && p->number == page->number) {
-            break;
-        }
-    }
-    if (i == SIZE_MAX && plan->n_pages == plan->cap_pages) {
-        size_t cap = plan->cap_pages ? 2 * plan->cap_pages : 4;
-        struct ack_change_page *pages = realloc(plan->pages, cap * sizeof(*pages));
-        if (!pages) {
-            return ENOMEM;
-        }
-        plan->pages = pages;
-        plan->cap_pages = cap;
-    }
-    struct ack_change_page *p = &plan->pages[i == SIZE_MAX ? plan->n_pages++ : i];
-    p->topic = page->topic;
-    p->number = page->number;
-    p->gone = bits == NULL;
-    if (bits) {
-        memcpy(p->bits, bits, ACK_BYTES);
-    }
-    return 0;
-}
-
-static int plan_tx(struct apply *a, struct queue_tx *tx)
-{
-    int r = 0;
-    for (size_t i = 0; i < tx->n_names; i++) {
-        tx->names[i].part = PART_NONE;
-    }
-    for (size_t i = 0; r == 0 && i < tx->n_ops; i++) {
-        if (tx->ops[i].kind == OP_ACK) {
-            r = apply_op(a, tx, &tx->ops[i]);
-        }
-    }
-    return r;
-}
-
-static int by_topic(const void *a, const void *b)
-{
-    const struct ack_change_page *x = a, *y = b;
-    int r = (x->topic > y->topic) - (x->topic < y->topic);
-    return r ? r : (x->number > y->number) - (x->number < y->number);
-}
-
-/* The low waters, and to each its pages. */
-static int plan_topics(struct apply *a, struct ack_plan *plan)
-{
-    int rc = 0;
-    for (size_t i = 0; rc == 0 && i < a->n; i++) {
-        rc = ack_advance(a->s, a->txn, &a->page, &a->parts[i].row);
-    }
-    if (rc == 0) {
-        rc = ack_flush(a->s, a->txn, &a->page);
-    }
-    plan->topics = rc == 0 ? calloc(a->n + 1, sizeof(*plan->topics)) : NULL;
-    if (!plan->topics) {
-        return write_error(a, rc ? rc : ENOMEM);
-    }
-    if (plan->n_pages) {
-        qsort(plan->pages, plan->n_pages, sizeof(*plan->pages), by_topic);
-    }
-    for (size_t i = 0; i < a->n; i++) {
-        struct ack_change *t = &plan->topics[plan->n_topics++];
-        *t = (struct ack_change){.topic = a->parts[i].is, .low = a->parts[i].row.low};
-        while (t->first < plan->n_pages &&
-               plan->pages[t->first].topic != a->parts[i].row.id) {
-            t->first++;
-        }
-        while (t->first + t->n < plan->n_pages &&
-               plan->pages[t->first + t->n].topic == a->parts[i].row.id) {
-            t->n++;
-        }
-    }
-    return 0;
-}
-
-int apply_plan_acks(struct queue *q, struct queue_tx *group, struct ack_plan *ret,
-                    struct err *err)
-{
-    struct apply *a = apply_new(q, err);
-    if (!a) {
-        return store_error(q->dir, "write to", ENOMEM, err);
-    }
-    *ret = (struct ack_plan){0};
-    a->page.changed = note_page;
-    a->page.ctx = ret;
-    int r = apply_begin(a, group);
-    for (struct queue_tx *tx = group; r == 0 && tx; tx = tx->next) {
-        r = plan_tx(a, tx);
-    }
-    if (r == 0) {
-        r = plan_topics(a, ret);
-    }
-    apply_free(a);
-    if (r < 0) {
-        ack_plan_fini(ret);
-    }
     return r;
 }

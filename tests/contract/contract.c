@@ -497,10 +497,16 @@ void peer_kill(struct peer *p)
 
 static int try_all(const struct engine *engine)
 {
+    static const struct promise none[] = {{0}};
     const struct promise *const groups[] = {
-        write_promises,   feed_promises,
-        table_promises,   model_promises,
-        process_promises, engine->broker ? broker_promises : disk_promises};
+        write_promises,
+        feed_promises,
+        table_promises,
+        model_promises,
+        process_promises,
+        engine->broker ? broker_promises : disk_promises,
+        engine->broker ? stranger_promises : none,
+    };
     struct CMUnitTest tests[PROMISES_MAX];
     struct trial trials[PROMISES_MAX];
     size_t n = 0;

@@ -77,8 +77,8 @@ struct promise {
     }
 
 extern const struct promise write_promises[], feed_promises[], table_promises[],
-    process_promises[], disk_promises[], model_promises[],
-    broker_promises[]; /* each ends with a NULL name */
+    process_promises[], disk_promises[], model_promises[], broker_promises[],
+    stranger_promises[]; /* each ends with a NULL name */
 
 /* Fails the test with the words of w->err when `r` is negative; returns r. */
 int ok_at(struct world *w, int r, const char *file, int line);
@@ -112,6 +112,12 @@ void expect_next(struct world *w, struct queue_feed *f, const char *topic,
 void expect_nothing(struct world *w, struct queue_feed *f);
 struct queue_cursor *cursor_on(struct world *w);
 uint64_t end_of(struct world *w, const char *topic);
+/* With a broker: closes the queue and removes its folder; rows of one key. */
+void lose_folder(struct world *w);
+void put_row_in(struct world *w, const char *table, uint32_t partition,
+                const char *value);
+void expect_row_in(struct world *w, const char *table, uint32_t partition,
+                   const char *want);
 /* What others commit is read at once, or with a broker a moment later. */
 void wait_for_end(struct world *w, const char *topic, uint64_t n);
 uint64_t first_of(struct world *w, const char *topic);
