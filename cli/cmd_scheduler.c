@@ -1,8 +1,51 @@
 #include "cli/daemon.h"
 
+#include <stdio.h>
+
+#define COMMAND_MAX 1000
+
 struct scheduler_daemon {
+    struct daemon_parts parts;
     struct scheduler *scheduler;
 };
+
+/* The command that opens the gate of a queue; "" when there is none, or no such gate. */
+static void find_command(const struct scheduler_daemon *s, const char *queue,
+                         struct buf *ret)
+{
+    struct gate gate;
+    char team[TEAM_MAX + 1] = "", feature[FEATURE_MAX + 1] = "";
+    const char *slash = strchr(queue, '/');
+    if (!slash) {
+        return;
+    }
+    snprintf(team, sizeof(team), "%.*s", (int)(slash - queue), queue);
+    snprintf(feature, sizeof(feature), "%s", slash + 1);
+    scheduler_gate(s->scheduler, team, feature, &gate);
+    if (gate.kind == GATE_BUDGET || gate.kind == GATE_PAUSE) {
+        buf_adds(ret, gate.hint);
+        broker_words(&s->parts.cli->set->broker, false, ret);
+    }
+}
+
+/* Nobody sums up at the end of a daemon: what to do is told with the event. */
+static void on_event(void *ctx, const char *queue, const char *text)
+{
+    const struct scheduler_daemon *s = ctx;
+    char told[sizeof(((struct gate *)0)->why) + COMMAND_MAX];
+    _cleanup_(buf_fini) struct buf command;
+    buf_init(&command, COMMAND_MAX);
+    find_command(s, queue, &command);
+    snprintf(told, sizeof(told), "%s%s%.*s", text, command.n ? "; " : "", (int)command.n,
+             command.n ? command.p : "");
+    s->parts.on_event(s->parts.daemon, queue, told);
+}
+
+static void on_stop(void *ctx, const struct err *err)
+{
+    const struct scheduler_daemon *s = ctx;
+    s->parts.on_stop(s->parts.daemon, err);
+}
 
 static int scheduler_open(void *ctx, const struct daemon_parts *p, struct err *err)
 {
@@ -11,10 +54,12 @@ static int scheduler_open(void *ctx, const struct daemon_parts *p, struct err *e
         .queue = p->queue,
         .loop = p->loop,
         .settings = &p->cli->set->scheduler,
-        .on_event = p->on_event,
-        .on_stop = p->on_stop,
-        .ctx = p->daemon,
+        .needs_limit = true,
+        .on_event = on_event,
+        .on_stop = on_stop,
+        .ctx = s,
     };
+    s->parts = *p;
     endpoint_lanes(p->endpoint, conf.lanes);
     int rc = scheduler_create(&s->scheduler, &conf, err);
     return rc < 0 ? rc : scheduler_start(s->scheduler, err);

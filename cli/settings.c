@@ -216,6 +216,9 @@ int settings_load(struct settings *ret, const struct options *o, char *const *en
     if (rc >= 0) {
         rc = broker_check(&ret->broker, err);
     }
+    if (rc >= 0) {
+        rc = scheduler_check(&ret->scheduler, err);
+    }
     if (rc < 0) {
         settings_fini(ret);
         if (!err->hint[0]) {

@@ -135,6 +135,29 @@ static void wait_budget(const struct admit_in *in, struct decision *d,
              v->scope, period_name(v->period));
 }
 
+static bool has_limit(const struct admit_in *in)
+{
+    for (unsigned i = 0; i < in->lines_n; i++) {
+        if (in->lines[i].limited && !in->lines[i].is_run) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Nobody has said yet what may be spent. */
+static void wait_for_limit(const struct admit_in *in, struct decision *d)
+{
+    struct gate *g = &d->gate;
+    d->kind = ADMIT_WAIT;
+    g->kind = GATE_BUDGET;
+    g->closed = true;
+    snprintf(g->why, sizeof(g->why), "no limit is set for '%s/%s'", in->team,
+             in->feature);
+    snprintf(g->hint, sizeof(g->hint), "offpeak budget set %s --limit USD --per day",
+             in->team);
+}
+
 static void wait_pause(struct decision *d, const struct budget_edit *pause)
 {
     d->kind = ADMIT_WAIT;
@@ -241,6 +264,8 @@ void admit(const struct admit_in *in, struct decision *ret)
         reject_beyond(ret, in->ask);
     } else if (in->pause) {
         wait_pause(ret, in->pause);
+    } else if (in->needs_limit && !has_limit(in)) {
+        wait_for_limit(in, ret);
     } else if (stopped_by_line(in, ret)) {
         return;
     } else if (!in->flow_fits) {

@@ -4,11 +4,11 @@
  * Everything it needs is handed in; it reads no clock and changes nothing. The order of the
  * questions is the order of what a person would want to hear first: is the line valid, was its
  * run cancelled, was it submitted for the endpoint that is asked now (what was meant for one provider is never
- * sent to another), is its model priced, is the queue paused, does a limit leave room, does its run's own limit, is
- * there room in flight.
+ * sent to another), is its model priced, is the queue paused, has it a limit at all (where it needs one), does
+ * every limit leave room, does its run's own, is there room in flight.
  *
  * A gate is *closed* when nothing in flight can reopen it: no reservation stands on the line
- * that is full. While one stands, the job only waits for it to be settled.
+ * that is full, or there is no line with a limit. While one stands, the job only waits for it to be settled.
  */
 #ifndef OFFPEAK_SCHEDULER_ADMIT_H
 #define OFFPEAK_SCHEDULER_ADMIT_H
@@ -21,6 +21,7 @@ enum admit_kind { ADMIT_RUN, ADMIT_WAIT, ADMIT_REJECT, ADMIT_CANCEL };
 
 struct admit_in {
     const struct ask *ask;
+    const char *team, *feature;
     const char *endpoint;          /* its run's; NULL or "": any */
     const char *origin;            /* the endpoint that is asked now */
     const struct price_row *price; /* NULL: no row for its model */
@@ -30,7 +31,8 @@ struct admit_in {
     const struct budget_edit *pause;    /* NULL: not paused */
     const struct line_view *lines;
     unsigned lines_n;
-    bool cancelled; /* its run was */
+    bool cancelled;   /* its run was */
+    bool needs_limit; /* of its team or its feature; a run's own does not do */
     bool flow_fits;
     int64_t wall_ms;
 };
@@ -48,7 +50,7 @@ struct decision {
     struct bound bound;      /* of ADMIT_RUN: the reservation */
     char why[WHY_MAX];       /* of ADMIT_REJECT and ADMIT_CANCEL */
     struct gate gate;        /* of ADMIT_WAIT */
-    const struct line *line; /* of a budget gate: the line that is full */
+    const struct line *line; /* of a budget gate: the line that is full; NULL: no limit */
     struct usd limit;
 };
 

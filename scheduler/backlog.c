@@ -156,6 +156,9 @@ bool backlog_opens(struct backlog *b, struct waiting *w)
 
 static bool budget_wakes(const struct waiting *w, const struct backlog_news *news)
 {
+    if (!w->line) {
+        return false; /* only an edit sets a limit, and that wakes every queue */
+    }
     if (news->new_day || admit_reopens(w->line, w->limit, w->need)) {
         return true;
     }

@@ -23,7 +23,7 @@ struct waiting { /* a partition of a queue */
     char team[TEAM_MAX + 1], feature[FEATURE_MAX + 1];
     bool waits;
     struct gate gate;        /* valid while it waits */
-    const struct line *line; /* budget gate: the full line */
+    const struct line *line; /* budget gate: the full line; NULL: none has a limit */
     struct usd limit, need;
     char model[PROMPT_MODEL_MAX + 1]; /* flow gate: the full model */
 };

@@ -15,6 +15,7 @@ struct limits {
 struct books {
     void *lines;  /* tsearch tree of struct line by key */
     void *limits; /* tsearch tree of struct limits by scope */
+    struct budget_default deflt;
     uint64_t budgets_seen;
     unsigned dirty;
 };
@@ -35,12 +36,13 @@ static int limits_cmp(const void *a, const void *b)
     return strcmp(((const struct limits *)a)->scope, ((const struct limits *)b)->scope);
 }
 
-int books_create(struct books **ret, struct err *err)
+int books_create(struct books **ret, const struct budget_default *deflt, struct err *err)
 {
     struct books *b = calloc(1, sizeof(*b));
     if (!b) {
         return err_set(err, ERR_FAIL, "could not make the books: out of memory");
     }
+    b->deflt = *deflt;
     *ret = b;
     return 0;
 }
@@ -184,7 +186,8 @@ static void line_key(char *ret, size_t size, const char *scope, enum period p,
 
 static void limit_of(const struct books *b, struct line_view *v)
 {
-    const struct budget_edit *e = edit_of(b, v->scope);
+    const struct budget_edit *e =
+        budget_default_for(&b->deflt, v->scope, edit_of(b, v->scope));
     if (!e) {
         return;
     }

@@ -17,6 +17,7 @@
 #include "core/clock.h"
 #include "core/err.h"
 #include "core/record.h"
+#include "scheduler/budget_default.h"
 
 struct books;
 
@@ -50,7 +51,8 @@ struct payer {
     const struct usd *max_cost; /* NULL: the run has none */
 };
 
-int books_create(struct books **ret, struct err *err);
+/* `deflt` is the limit of teams without one (budget.default). */
+int books_create(struct books **ret, const struct budget_default *deflt, struct err *err);
 struct books *books_destroy(struct books *b);
 
 /* Reads `budgets`, then `open`; each open row is also shown to `on_open` (flow, counts). */

@@ -130,6 +130,8 @@ static void decide(struct scheduler *s, struct job *job)
         fits = flow_fits(s->flow, job->ask->prompt.model, bound.input_tokens);
     }
     struct admit_in in = {.ask = job->ask,
+                          .team = job->queue->team,
+                          .feature = job->queue->feature,
                           .endpoint = job->run->row.endpoint,
                           .origin = endpoint_of(job),
                           .price = job->price,
@@ -141,6 +143,7 @@ static void decide(struct scheduler *s, struct job *job)
                           .lines = job->lines,
                           .lines_n = job->lines_n,
                           .cancelled = job->run->cancelled,
+                          .needs_limit = s->needs_limit,
                           .flow_fits = fits,
                           .wall_ms = loop_wall_ms(s->conf.loop)};
     admit(&in, &job->decision);

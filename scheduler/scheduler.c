@@ -62,7 +62,12 @@ static int make_parts(struct scheduler *s, struct err *err)
         loop_timer_create(s->conf.loop, on_look, s, &s->look) < 0) {
         return err_set(err, ERR_FAIL, "could not make the scheduler's timers");
     }
-    int rc = books_create(&s->books, err);
+    struct budget_default deflt;
+    int rc = budget_default_parse(s->conf.settings->budget_default, &deflt, err);
+    if (rc >= 0) {
+        s->needs_limit = s->conf.needs_limit && !deflt.given;
+        rc = books_create(&s->books, &deflt, err);
+    }
     if (rc >= 0) {
         rc = queue_cursor_open(s->conf.queue, &s->rows, err);
     }

@@ -18,13 +18,16 @@ struct scheduler;
 struct queue;
 struct loop;
 
-/* Rows flow.calls, flow.tokens */
+/* Rows flow.calls, flow.tokens, budget.default */
 struct scheduler_settings {
     int64_t flow_calls;  /* released and unsettled calls per account and model, 100,000 */
     int64_t flow_tokens; /* ... and their prompt tokens */
+    const char *budget_default; /* NULL, or as scheduler/budget_default.h has it */
 };
 extern const struct config_row scheduler_config_rows[];
 extern const size_t scheduler_config_rows_len;
+/* What a table of settings cannot say: ERR_USAGE names the setting. */
+int scheduler_check(const struct scheduler_settings *s, struct err *err);
 
 /* One lane's terms in this process. A lane whose prices are known lets its jobs through even when
  * this process makes no such calls (no key was given): they wait released, for one that does. */
@@ -42,6 +45,8 @@ struct scheduler_conf {
     struct loop *loop;
     struct scheduler_lane lanes[LANES];
     const struct scheduler_settings *settings;
+    bool
+        needs_limit; /* a queue without a limit waits for one, unless budget.default is given */
     void (*on_event)(void *ctx, const char *subject,
                      const char *text); /* gates closing and opening, for people */
     void (*on_stop)(void *ctx, const struct err *err);

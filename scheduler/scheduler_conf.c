@@ -1,5 +1,7 @@
 #include "scheduler/scheduler.h"
 
+#include "scheduler/budget_default.h"
+
 const struct config_row scheduler_config_rows[] = {
     {.key = "flow.calls",
      .type = CONFIG_INT,
@@ -16,5 +18,17 @@ const struct config_row scheduler_config_rows[] = {
      .help =
          "prompt tokens of one model that may be released and unsettled at a time, by "
          "their upper bound; 0: no cap"},
+    {.key = "budget.default",
+     .type = CONFIG_STRING,
+     .offset = offsetof(struct scheduler_settings, budget_default),
+     .help = "limit of each team that has none of its own: 25/day, 300/month, 1000/total "
+             "(USD), or none; on Kafka a queue without any limit waits until this is "
+             "given to the scheduler or `offpeak budget set` sets one"},
 };
 const size_t scheduler_config_rows_len = ARRAY_LEN(scheduler_config_rows);
+
+int scheduler_check(const struct scheduler_settings *s, struct err *err)
+{
+    struct budget_default deflt;
+    return budget_default_parse(s->budget_default, &deflt, err);
+}

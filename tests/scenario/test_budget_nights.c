@@ -169,6 +169,79 @@ static void test_a_paused_team_waits_until_it_is_resumed(void **state)
     assert_int_equal(world_fold(&world, "search").settled, 5);
 }
 
+/* As on Kafka: nobody is near who would see what is spent. */
+static void given_that_a_limit_is_needed(const char *deflt)
+{
+    world.needs_limit = true;
+    world.settings.budget_default = deflt;
+    world_restart(&world);
+}
+
+static void test_where_a_limit_is_needed_a_queue_waits_until_one_is_set(void **state)
+{
+    (void)state;
+    given_that_a_limit_is_needed(NULL);
+    given_jobs("search.tags", 5);
+    given_jobs("search.titles", 5);
+    unsigned told = world.events;
+    world_pass(&world, 3 * DAY_MS); /* no new day opens it */
+    assert_int_equal(world_fold(&world, "search").released, 0);
+    assert_int_equal(scheduler_waiting(world.scheduler), 10);
+    assert_int_equal(world.events, told + 2); /* once for each queue */
+    assert_string_equal(world_gate(&world, "search", "tags").why,
+                        "no limit is set for 'search/tags'");
+    world_budget(&world, "search/tags", 1, (struct world_limits){.day = 10 * BOUND});
+    world_pass(&world, 3 * HOUR_MS);
+    assert_int_equal(world_fold(&world, "search/tags").settled, 5);
+    assert_int_equal(world_fold(&world, "search/titles").released, 0);
+    world_budget(&world, "search", 1, (struct world_limits){.total = 20 * BOUND});
+    world_pass(&world, 3 * HOUR_MS);
+    assert_int_equal(world_fold(&world, "search/titles").settled, 5);
+}
+
+static void test_a_pause_is_no_limit(void **state)
+{
+    (void)state;
+    given_that_a_limit_is_needed(NULL);
+    world_budget(&world, "search", 1, (struct world_limits){.paused = true});
+    given_jobs("search.tags", 5);
+    world_budget(&world, "search", 2, (struct world_limits){0});
+    world_pass(&world, DAY_MS);
+    assert_int_equal(world_fold(&world, "search").released, 0);
+    assert_int_equal(world_gate(&world, "search", "tags").kind, GATE_BUDGET);
+}
+
+static void test_a_default_limits_each_team_that_has_no_limit_of_its_own(void **state)
+{
+    (void)state;
+    given_that_a_limit_is_needed(NULL);
+    world_budget(&world, "ads", 1, (struct world_limits){.total = 100 * BOUND});
+    given_jobs("ads.tags", 20);
+    given_jobs("search.tags", 20);
+    given_jobs("shop.tags", 20);
+    world_pass(&world, HOUR_MS / 2);
+    assert_int_equal(world_fold(&world, "search").released, 0);
+    given_that_a_limit_is_needed("0.004/total"); /* four jobs */
+    world_pass(&world, DAY_MS);
+    assert_true(world_fold(&world, "search").peak_pico <= 4 * BOUND * MICRO);
+    assert_in_range(world_fold(&world, "search").settled, 6, 7);
+    assert_in_range(world_fold(&world, "shop").settled, 6, 7);
+    assert_int_equal(world_fold(&world, "ads").settled, 20);
+    world_budget(&world, "search", 1, (struct world_limits){.total = 100 * BOUND});
+    world_pass(&world, DAY_MS);
+    assert_int_equal(world_fold(&world, "search").settled, 20);
+    assert_in_range(world_fold(&world, "shop").settled, 6, 7);
+}
+
+static void test_none_says_that_no_limit_is_meant(void **state)
+{
+    (void)state;
+    given_that_a_limit_is_needed("none");
+    given_jobs("search.tags", 50);
+    world_pass(&world, 3 * HOUR_MS);
+    assert_int_equal(world_fold(&world, "search").settled, 50);
+}
+
 static void test_a_job_dearer_than_the_limit_is_rejected_and_the_rest_goes_on(
     void **state)
 {
@@ -245,6 +318,10 @@ int main(void)
         T(test_a_restart_finds_what_was_spent_and_reserved),
         T(test_a_lowered_limit_freezes_and_loses_nothing),
         T(test_a_paused_team_waits_until_it_is_resumed),
+        T(test_where_a_limit_is_needed_a_queue_waits_until_one_is_set),
+        T(test_a_pause_is_no_limit),
+        T(test_a_default_limits_each_team_that_has_no_limit_of_its_own),
+        T(test_none_says_that_no_limit_is_meant),
         T(test_a_job_dearer_than_the_limit_is_rejected_and_the_rest_goes_on),
         T(test_a_runs_own_limit_cancels_what_no_longer_fits),
         T(test_lines_submitted_twice_run_once),

@@ -79,6 +79,8 @@ static int setup(void **state)
         fail_msg("%s", err.msg);
     }
     desk.in = (struct admit_in){.ask = &desk.ask,
+                                .team = "search",
+                                .feature = "tags",
                                 .prices = "test",
                                 .lane = LANE_BATCH,
                                 .lines = desk.views,
@@ -390,6 +392,58 @@ static void test_a_paused_queue_waits_and_names_who_paused_it(void **state)
     assert_non_null(strstr(d->decision.gate.why, "ana"));
 }
 
+static void test_where_a_limit_is_needed_a_queue_without_one_waits_for_a_person(
+    void **state)
+{
+    struct desk *d = *state;
+    given_a_job(d, 500);
+    d->in.needs_limit = true;
+    when_asked(d);
+    assert_int_equal(d->decision.kind, ADMIT_WAIT);
+    assert_int_equal(d->decision.gate.kind, GATE_BUDGET);
+    assert_true(d->decision.gate.closed);
+    assert_int_equal(d->decision.gate.opens_wall_ms, 0);
+    assert_null(d->decision.line);
+    assert_string_equal(d->decision.gate.why, "no limit is set for 'search/tags'");
+    assert_string_equal(d->decision.gate.hint,
+                        "offpeak budget set search --limit USD --per day");
+}
+
+static void test_one_limit_of_any_period_is_enough(void **state)
+{
+    for (unsigned period = 0; period < PERIODS; period++) {
+        struct desk *d = *state;
+        d->in.lines_n = 0;
+        given_a_limit(d, (enum period)period, 1000);
+        given_a_job(d, 500);
+        d->in.needs_limit = true;
+        when_asked(d);
+        assert_int_equal(d->decision.kind, ADMIT_RUN);
+    }
+}
+
+static void test_a_runs_own_limit_is_not_one_of_its_queue(void **state)
+{
+    struct desk *d = *state;
+    given_a_limit(d, PERIOD_TOTAL, 1000);
+    d->views[0].is_run = true;
+    given_a_job(d, 500);
+    d->in.needs_limit = true;
+    when_asked(d);
+    assert_int_equal(d->decision.kind, ADMIT_WAIT);
+    assert_string_equal(d->decision.gate.why, "no limit is set for 'search/tags'");
+}
+
+static void test_a_line_that_can_never_run_does_not_wait_for_a_limit(void **state)
+{
+    struct desk *d = *state;
+    given_a_job(d, 500);
+    snprintf(d->ask.why, sizeof(d->ask.why), "has no \"body\" object");
+    d->in.needs_limit = true;
+    when_asked(d);
+    assert_int_equal(d->decision.kind, ADMIT_REJECT);
+}
+
 static void test_a_full_flow_waits_without_closing_the_gate(void **state)
 {
     struct desk *d = *state;
@@ -457,6 +511,10 @@ int main(void)
         T(test_a_bound_past_nine_million_dollars_is_rejected),
         T(test_what_was_submitted_for_another_endpoint_waits_for_it),
         T(test_a_paused_queue_waits_and_names_who_paused_it),
+        T(test_where_a_limit_is_needed_a_queue_without_one_waits_for_a_person),
+        T(test_one_limit_of_any_period_is_enough),
+        T(test_a_runs_own_limit_is_not_one_of_its_queue),
+        T(test_a_line_that_can_never_run_does_not_wait_for_a_limit),
         T(test_a_full_flow_waits_without_closing_the_gate),
         T(test_a_refused_line_is_rejected_with_its_own_words),
         T(test_a_waiting_queue_reopens_with_a_quarter_of_the_limit_free),
