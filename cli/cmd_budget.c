@@ -5,11 +5,13 @@
 #include "core/clock.h"
 #include "core/name.h"
 #include "core/record.h"
+#include "scheduler/budget_default.h"
 
 #include <stdio.h>
 
 #define EDIT_TRIES    5
 #define ROW_BYTES_MAX ((size_t)4 << 10)
+#define WAITING_MAX   ((size_t)1 << 20)
 
 /* ---- the rows ---- */
 
@@ -155,14 +157,18 @@ static int read_reserved(struct queue_cursor *cur, const char *scope, struct usd
 }
 
 struct showing {
+    const struct cli *cli;
     const struct options *opt;
     struct progress *notice;
-    unsigned scopes, lines;
+    struct budget_default deflt; /* as this command was given it */
+    unsigned scopes, lines, queues;
+    struct buf
+        waiting; /* queues without a limit that need one: lines, or items of an array */
 };
 
 struct shown {
     const char *period, *which;
-    bool limited;
+    bool limited, by_default;
     struct usd limit;
 };
 
@@ -179,16 +185,19 @@ static void show_line(struct showing *show, const struct budget_edit *e,
             usd_format(line->limit, limit);
         }
         printf("{\"scope\":\"%s\",\"per\":\"%s\",\"period\":\"%s\",\"limit_usd\":%s,"
-               "\"spent_usd\":%s,\"reserved_usd\":%s,\"paused\":%s,\"edit\":%llu}",
+               "\"spent_usd\":%s,\"reserved_usd\":%s,\"paused\":%s,\"edit\":%llu,"
+               "\"default\":%s}",
                e->scope, line->period, line->which, limit,
                usd_sum_format(s->spent, spent), usd_sum_format(s->reserved, reserved),
-               e->paused ? "true" : "false", (unsigned long long)e->edit);
+               e->paused ? "true" : "false", (unsigned long long)e->edit,
+               line->by_default ? "true" : "false");
         return;
     }
-    printf("%-24s %-6s %-11s %14s of %-14s %s reserved%s\n", e->scope, line->period,
+    printf("%-24s %-6s %-11s %14s of %-14s %s reserved%s%s\n", e->scope, line->period,
            line->which, usd_show(s->spent, 6, spent),
            line->limited ? usd_show(most, 6, limit) : "no limit",
-           usd_show(s->reserved, 6, reserved), e->paused ? ", paused" : "");
+           usd_show(s->reserved, 6, reserved), e->paused ? ", paused" : "",
+           line->by_default ? ", by default" : "");
 }
 
 static int show_scope(struct queue_cursor *cur, struct showing *show,
@@ -198,10 +207,12 @@ static int show_scope(struct queue_cursor *cur, struct showing *show,
     struct clock clock = clock_real();
     clock_day(clock_wall_ms(&clock), day);
     snprintf(month, sizeof(month), "%.7s", day);
+    const struct budget_edit *by = budget_default_for(&show->deflt, e->scope, e);
+    bool dflt = by != e;
     struct shown lines[] = {
-        {"day", day, e->has_day, e->day},
-        {"month", month, e->has_month, e->month},
-        {"total", "", e->has_total, e->total},
+        {"day", day, by->has_day, dflt && by->has_day, by->day},
+        {"month", month, by->has_month, dflt && by->has_month, by->month},
+        {"total", "", by->has_total, dflt && by->has_total, by->total},
     };
     struct spent s = {0};
     show->scopes++;
@@ -215,6 +226,74 @@ static int show_scope(struct queue_cursor *cur, struct showing *show,
         }
     }
     return rc < 0 ? rc : 0;
+}
+
+/* ---- queues that no edit speaks of ---- */
+
+static bool asked_for(const struct showing *show, const char *team, const char *queue)
+{
+    const char *scope = show->opt->operands_n > 1 ? show->opt->operands[1] : NULL;
+    return !scope || !strcmp(scope, team) || !strcmp(scope, queue);
+}
+
+static void add_waiting(struct showing *show, const char *team, const char *queue)
+{
+    struct buf *to = &show->waiting;
+    if (show->opt->json) {
+        buf_addf(to, "%s\"%s\"", show->queues++ ? "," : "", queue);
+        return;
+    }
+    show->queues++;
+    buf_addf(
+        to,
+        "%-24s no limit is set: it waits, unless the scheduler has a budget.default; "
+        "offpeak budget set %s --limit USD --per day",
+        queue, team);
+    broker_words(&show->cli->set->broker, false, to);
+    buf_addc(to, '\n');
+}
+
+/* `last`: the team of the queue before this one, in the order of names. */
+static int show_queue(struct queue_cursor *cur, struct showing *show, const char *topic,
+                      char last[static TEAM_MAX + 1], struct err *err)
+{
+    char team[TEAM_MAX + 1], feature[FEATURE_MAX + 1],
+        queue[sizeof(team) + sizeof(feature)];
+    struct budget_edit of_team = {0}, of_feature = {0};
+    if (topic_jobs_parse(topic, team, feature) < 0) {
+        return 0;
+    }
+    snprintf(queue, sizeof(queue), "%s/%s", team, feature);
+    int known = limits_last(cur, team, &of_team, err);
+    int rc = known < 0 ? known : limits_last(cur, queue, &of_feature, err);
+    bool first = strcmp(last, team) != 0;
+    snprintf(last, TEAM_MAX + 1, "%s", team);
+    if (rc < 0 || !asked_for(show, team, queue)) {
+        return rc;
+    }
+    if (first && !known && show->opt->operands_n == 1 &&
+        budget_edit_limits(&show->deflt.edit)) {
+        snprintf(of_team.scope, sizeof(of_team.scope), "%s", team);
+        return show_scope(cur, show, &of_team, err);
+    }
+    if (cli_on_broker(show->cli) && !show->deflt.given && !budget_edit_limits(&of_team) &&
+        !budget_edit_limits(&of_feature)) {
+        add_waiting(show, team, queue);
+    }
+    return 0;
+}
+
+static int show_queues(struct queue_cursor *cur, struct showing *show, struct err *err)
+{
+    char topic[QUEUE_NAME_MAX] = "", last[TEAM_MAX + 1] = "";
+    int rc;
+    while ((rc = queue_topics(cur, PREFIX_JOBS, topic, topic, err)) > 0) {
+        rc = show_queue(cur, show, topic, last, err);
+        if (rc < 0) {
+            return rc;
+        }
+    }
+    return rc;
 }
 
 static int show_each(struct queue_cursor *cur, struct showing *show, struct err *err)
@@ -236,11 +315,32 @@ static int show_each(struct queue_cursor *cur, struct showing *show, struct err 
     return rc;
 }
 
+/* What comes behind the lines of limits. */
+static void show_rest(const struct showing *show)
+{
+    struct span waiting = buf_span(&show->waiting);
+    progress_clear(show->notice);
+    if (show->opt->json) {
+        printf("],\"waiting_for_limit\":[%.*s]}\n", (int)waiting.n,
+               waiting.n ? waiting.p : "");
+    } else if (show->queues) {
+        printf("%.*s", (int)waiting.n, waiting.p);
+    } else if (!show->scopes) {
+        printf("no budgets: %s\n", !cli_on_broker(show->cli) || show->deflt.given
+                                       ? "nothing limits what may be spent"
+                                       : "a queue waits until it has one");
+    }
+}
+
 static int show_all(struct queue *q, struct cli *c, struct err *err)
 {
     struct queue_cursor *cur = NULL;
-    struct showing show = {.opt = c->opt, .notice = &c->notice};
-    int rc = queue_cursor_open(q, &cur, err);
+    struct showing show = {.cli = c, .opt = c->opt, .notice = &c->notice};
+    buf_init(&show.waiting, WAITING_MAX);
+    int rc = budget_default_parse(c->set->scheduler.budget_default, &show.deflt, err);
+    if (rc >= 0) {
+        rc = queue_cursor_open(q, &cur, err);
+    }
     if (rc >= 0 && c->opt->json) {
         progress_clear(show.notice);
         printf("{\"budgets\":[");
@@ -248,13 +348,14 @@ static int show_all(struct queue *q, struct cli *c, struct err *err)
     if (rc >= 0) {
         rc = show_each(cur, &show, err);
     }
-    queue_cursor_close(cur);
-    progress_clear(show.notice);
-    if (rc >= 0 && c->opt->json) {
-        puts("]}");
-    } else if (rc >= 0 && !show.scopes) {
-        printf("no budgets: nothing limits what may be spent\n");
+    if (rc >= 0) {
+        rc = show_queues(cur, &show, err);
     }
+    queue_cursor_close(cur);
+    if (rc >= 0) {
+        show_rest(&show);
+    }
+    buf_fini(&show.waiting);
     return rc < 0 ? rc : 0;
 }
 

@@ -32,7 +32,8 @@ static const struct command commands[] = {
             "  offpeak budget set search --limit 25 --per day\n"
             "  offpeak budget set search/tags --limit 300 --per month --why 'launch'\n"
             "  offpeak budget pause search --why 'wrong prompt'\n"
-            "  offpeak budget show\n",
+            "  offpeak budget show\n"
+            "A team without a limit of its own has that of the setting budget.default.\n",
         .takes = COMMON | OPT(LIMIT) | OPT(PER) | OPT(WHY) | OPT(JSON),
         .needs = ON_DATA,
         .operands_min = 1,
@@ -191,6 +192,8 @@ static const struct command commands[] = {
             "on Kafka: let jobs through as budgets allow; one is active, others stand by",
         .examples =
             "  offpeak scheduler --brokers kafka-1:9092 --state /var/lib/offpeak/scheduler\n"
+            "  offpeak scheduler --brokers kafka-1:9092 --set budget.default=25/day\n"
+            "A queue waits until it has a limit: `offpeak budget set`, or budget.default.\n"
             "SIGTERM ends it, SIGHUP loads configuration and prices again.\n",
         .takes = CONFIGURED | OPT(BROKERS) | OPT(STATE) | OPT(INSECURE) | OPT(QUIET),
         .needs = ON_DATA,

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #define BAR_CELLS      20u
-#define LINE_MAX_BYTES ((size_t)1 << 10)
+#define LINE_MAX_BYTES ((size_t)2 << 10)
 #define WIDTH_UNKNOWN  80
 
 void progress_init(struct progress *p, bool quiet, bool plain)

@@ -8,7 +8,8 @@
  * every limit leave room, does its run's own, is there room in flight.
  *
  * A gate is *closed* when nothing in flight can reopen it: no reservation stands on the line
- * that is full, or there is no line with a limit. While one stands, the job only waits for it to be settled.
+ * that is full. While one stands, the job only waits for it to be settled. Where no line has the
+ * limit that is needed, the gate is closed too.
  */
 #ifndef OFFPEAK_SCHEDULER_ADMIT_H
 #define OFFPEAK_SCHEDULER_ADMIT_H

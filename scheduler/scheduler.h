@@ -45,8 +45,7 @@ struct scheduler_conf {
     struct loop *loop;
     struct scheduler_lane lanes[LANES];
     const struct scheduler_settings *settings;
-    bool
-        needs_limit; /* a queue without a limit waits for one, unless budget.default is given */
+    bool needs_limit; /* without a limit or a budget.default a queue waits */
     void (*on_event)(void *ctx, const char *subject,
                      const char *text); /* gates closing and opening, for people */
     void (*on_stop)(void *ctx, const struct err *err);

@@ -36,7 +36,7 @@ struct scheduler {
     uint32_t partitions; /* of `ready` */
     bool unflushed
         [READY_PARTITIONS_MAX]; /* something was released there since its last flush */
-    bool needs_limit;           /* and no budget.default says that none is meant */
+    bool needs_limit;           /* of every queue: there is no default */
     bool dry;                   /* the feed had nothing when it was last asked */
     bool filling;               /* scratch of release_flush */
     bool committing, stopped, new_day;

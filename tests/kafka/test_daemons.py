@@ -66,16 +66,25 @@ def becomes(running, state):
         and probe(running) == (200, state)
 
 
-def topics(place, kafka):
+def command(place, kafka, *words):
     env = place.environment()
     env["OFFPEAK_BROKERS"] = kafka.address
-    subprocess.run([lib.options.offpeak, "topics", "create", "--team", "shop", "--feature", "tags"],
-                   env=env, check=True, capture_output=True, timeout=120)
+    return subprocess.run([lib.options.offpeak, *words], env=env, check=True, capture_output=True,
+                          encoding="utf-8", timeout=120).stdout
+
+
+def topics(place, kafka):
+    command(place, kafka, "topics", "create", "--team", "shop", "--feature", "tags")
+
+
+def budget(place, kafka):
+    command(place, kafka, "budget", "set", "shop", "--limit", "100", "--per", "day")
 
 
 def work(place, kafka):
     lib.part("work: started, watched, told to end")
     topics(place, kafka)
+    budget(place, kafka)
     sim, manager = place.sim(), Manager(place)
     scheduler = daemon(place, kafka, sim, "scheduler", "--state", place.path("s1"))
     worker = daemon(place, kafka, sim, "worker", "--state", place.path("w1"),
@@ -99,11 +108,66 @@ def work(place, kafka):
     lib.wait_for(lambda: count() >= len(jobs), every=1)
     lib.equal("what any client puts on a queue is answered", count(), len(jobs))
 
+    lib.that("a limit that was set before them both of them know",
+             "no limit" not in scheduler.stderr() + standby.stderr())
     worker.signal(signal.SIGTERM)
     lib.equal("SIGTERM ends the worker", worker.wait().code, 0)
     lib.that("its service manager hears that too", manager.heard("STOPPING=1"), manager.lines[-4:])
     standby.signal(signal.SIGINT)
     lib.equal("Ctrl-C ends the scheduler", standby.wait().code, 0)
+
+
+def limits(place, kafka):
+    lib.part("limits: a queue waits until it has one")
+    topics(place, kafka)
+    sim = place.sim()
+    scheduler, worker = daemon(place, kafka, sim, "scheduler"), daemon(place, kafka, sim, "worker")
+    lib.that("both get to work", becomes(scheduler, "at work") and becomes(worker, "at work"),
+             scheduler.stderr() + worker.stderr())
+    jobs = EXAMPLE.read_text().splitlines()
+    kafka.put("offpeak.jobs.shop.tags", "".join(line + "\n" for line in jobs))
+    said = "shop/tags: no limit is set for 'shop/tags'; offpeak budget set shop --limit USD --per day " \
+           f"--brokers {kafka.address}\n"
+    lib.that("it says what it waits for, and which command opens it",
+             lib.wait_for(lambda: said in scheduler.stderr()), scheduler.stderr())
+    lib.equal("once", scheduler.stderr().count("no limit is set"), 1)
+    lib.equal("so does `budget show`",
+              json.loads(command(place, kafka, "budget", "show", "--json"))["waiting_for_limit"], ["shop/tags"])
+    lib.equal("nothing is let through", kafka.all_of("offpeak.ready"), [])
+    budget(place, kafka)
+    count = lambda: len(kafka.all_of("offpeak.results.shop"))  # noqa: E731
+    lib.wait_for(lambda: count() >= len(jobs), every=1)
+    lib.equal("with a limit all is answered", count(), len(jobs))
+    lib.that("it says that the queue is open", "shop/tags: the gate is open again" in scheduler.stderr(),
+             scheduler.stderr())
+    lib.equal("the limit is all that `budget show` has to say",
+              json.loads(command(place, kafka, "budget", "show", "--json"))["waiting_for_limit"], [])
+    for running in (scheduler, worker):
+        running.signal(signal.SIGTERM)
+        lib.equal("SIGTERM ends it", running.wait().code, 0)
+
+
+def default(place, kafka):
+    lib.part("default: a limit for all teams without one")
+    topics(place, kafka)
+    sim, config = place.sim(), place.write("config.yaml", "")
+    scheduler = daemon(place, kafka, sim, "scheduler", "--config", config)
+    lib.that("a scheduler is at work", becomes(scheduler, "at work"), scheduler.stderr())
+    jobs = EXAMPLE.read_text().splitlines()
+    kafka.put("offpeak.jobs.shop.tags", "".join(line + "\n" for line in jobs))
+    lib.that("the queue waits for a limit",
+             lib.wait_for(lambda: "no limit is set for 'shop/tags'" in scheduler.stderr()), scheduler.stderr())
+    config.write_text("budget: {default: 25/day}\n")
+    scheduler.signal(signal.SIGHUP)
+    lib.that("budget.default and SIGHUP open it",
+             lib.wait_for(lambda: len(kafka.all_of("offpeak.ready")) >= len(jobs), every=1), scheduler.stderr())
+    shown = json.loads(command(place, kafka, "budget", "show", "--json", "--config", str(config)))["budgets"]
+    lib.equal("`budget show` shows the limit as the team's, by default",
+              [(line["scope"], line["per"], line["limit_usd"]) for line in shown if line["default"]],
+              [("shop", "day", 25)])
+    lib.that("and what is reserved under it", shown[0]["reserved_usd"] > 0, shown)
+    scheduler.signal(signal.SIGTERM)
+    lib.equal("SIGTERM ends it", scheduler.wait().code, 0)
 
 
 def reload(place, kafka):
@@ -181,7 +245,7 @@ def wrong(place, kafka):
 
 def main():
     lib.start(__doc__)
-    for one in (work, reload, folders, wrong):
+    for one in (work, limits, default, reload, folders, wrong):
         if lib.wanted(one.__name__):
             with broker.Broker() as kafka, lib.Place() as place:
                 one(place, kafka)
