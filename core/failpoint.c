@@ -13,7 +13,7 @@
 #    include <time.h>
 #    include <unistd.h>
 
-enum action { ACTION_KILL, ACTION_EXIT, ACTION_SLEEP };
+enum action { ACTION_KILL, ACTION_EXIT, ACTION_STOP, ACTION_SLEEP };
 
 struct point {
     char name[64];
@@ -38,6 +38,10 @@ static int parse_action(struct span text, struct point *ret)
     }
     if (span_is(text, "exit")) {
         ret->action = ACTION_EXIT;
+        return 0;
+    }
+    if (span_is(text, "stop")) {
+        ret->action = ACTION_STOP;
         return 0;
     }
     ret->action = ACTION_SLEEP;
@@ -79,7 +83,7 @@ int failpoint_arm(const char *spec, const char *log_path, struct err *err)
         if (armed.count == FAILPOINT_ARMED_MAX ||
             parse_point(span_of(p, n), &armed.points[armed.count]) < 0) {
             err_set(err, ERR_USAGE, "could not use the failpoint '%.*s'", (int)n, p);
-            err_hint(err, "write NAME[:HIT]=kill|exit|sleep_MS, at most %d of them",
+            err_hint(err, "write NAME[:HIT]=kill|exit|stop|sleep_MS, at most %d of them",
                      FAILPOINT_ARMED_MAX);
             return -(int)ERR_USAGE;
         }
@@ -102,6 +106,7 @@ static void act(const struct point *p)
     switch (p->action) {
     case ACTION_KILL: raise(SIGKILL); break;
     case ACTION_EXIT: _exit(FAILPOINT_EXIT);
+    case ACTION_STOP: raise(SIGSTOP); break;
     case ACTION_SLEEP: nanosleep(&pause, NULL); break;
     }
 }

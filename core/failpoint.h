@@ -9,8 +9,9 @@
  *
  * that is, at the second time the first point is passed the process dies by SIGKILL, as in a
  * power cut, and at the first time the second is passed it sleeps 50 ms. Actions: kill, exit
- * (status FAILPOINT_EXIT, nothing is flushed), sleep_MS. Every hit of any point is appended to
- * the log as one line, so that a test can prove that each was passed. Safe from any thread.
+ * (status FAILPOINT_EXIT, nothing is flushed), stop (SIGSTOP, all threads, until SIGCONT),
+ * sleep_MS. Every hit of any point is appended to the log as one line, so that a test can prove
+ * that each was passed. Safe from any thread.
  *
  * This pair of files holds the one mutable table outside main, in such builds only.
  */
