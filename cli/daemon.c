@@ -148,8 +148,10 @@ static void open_role(struct daemon *d)
     d->refused_ms = 0;
     if (d->role->open(d->ctx, &parts, &err) < 0) {
         on_stop(d, &err);
+        say_err(d, d->role->name, &err);
+    } else {
+        say(d, d->role->name, "at work");
     }
-    say(d, d->role->name, "at work");
     tell_state(d);
 }
 
@@ -217,7 +219,7 @@ static void close_role(struct daemon *d)
     d->role->close(d->ctx);
     d->life = STANDBY;
     if (d->lost) {
-        d->lost = false;
+        d->lost = d->stopped = false;
         queue_release_ownership(d->queue);
     }
     if (d->reload) {
@@ -225,7 +227,7 @@ static void close_role(struct daemon *d)
     }
     if (d->leave) {
         end(d, NULL);
-    } else if (d->share) {
+    } else if (d->share && !d->stopped) {
         open_role(d);
     } else {
         say(d, d->role->name, "standing by");
