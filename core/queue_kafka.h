@@ -42,6 +42,7 @@
 #define LINK_SEEN_MS       30000 /* waited for, at most, until a commit's records are here */
 #define LINK_INIT_MS       10000
 #define LINK_LEAVE_MS      20000 /* the role's time to stop after a revocation */
+#define LINK_FENCED_TRIES  10    /* by our own former self: joins in a row */
 #define LINK_TOPICS_MS     5000  /* between two looks for new topics */
 #define LINK_AGAIN_MS      50    /* ... when one is known to be coming */
 #define LINK_PAUSE_MS      1000  /* before the next try, after a failure */
@@ -132,8 +133,10 @@ struct link {
     struct kafka_admin *admin;
     struct queue_tx *slice;
     int64_t leave_ms, topics_ms, fine_ms, retry_ms, stuck_ms;
-    bool answer; /* the group waits for our answer to a revocation */
-    bool logs;   /* RESTORING: the tables are done */
+    bool answer;     /* the group waits for our answer to a revocation */
+    bool astray;     /* taken for dead, and not assigned anything since */
+    unsigned fenced; /* so often meanwhile */
+    bool logs;       /* RESTORING: the tables are done */
 
     /* the commit */
     pthread_mutex_t commit_mu;

@@ -216,9 +216,16 @@ static void on_member(struct link *l, const struct kafka_event *ev, struct err *
 {
     int r = 0;
     switch (ev->what) {
-    case KAFKA_ASSIGNED: r = take(l, ev, err); break;
+    case KAFKA_ASSIGNED:
+        l->astray = false;
+        l->fenced = 0;
+        r = take(l, ev, err);
+        break;
     case KAFKA_REVOKED: on_revoked(l, false); break;
-    case KAFKA_LOST: on_revoked(l, true); break;
+    case KAFKA_LOST:
+        l->astray = true;
+        on_revoked(l, true);
+        break;
     case KAFKA_TROUBLE: link_say(l, err); break;
     case KAFKA_RECORD:
     case KAFKA_END: break; /* its partitions are paused: what is read is read by hand */
@@ -228,12 +235,20 @@ static void on_member(struct link *l, const struct kafka_event *ev, struct err *
     }
 }
 
+/* Is it another process that has our name? A member that was taken for dead joins anew, and while
+ * it is at it librdkafka 2.0.2 may send a heartbeat without a member id: the broker answers that
+ * as if two had the name. Joined once more, it has it; if there are two, the other is fenced. */
+static bool is_other(struct link *l, int class)
+{
+    return class == -(int)KAFKA_FENCED && (!l->astray || ++l->fenced > LINK_FENCED_TRIES);
+}
+
 static void member_gone(struct link *l, int class, const struct err *why)
 {
     l->member = kafka_consumer_destroy(l->member);
     l->answer = false;
     l->owned.n = 0;
-    if (class == -(int)KAFKA_FENCED) {
+    if (is_other(l, class)) {
         commits_fail(l->q, why);
         pthread_mutex_lock(&l->mu);
         l->why = *why;
