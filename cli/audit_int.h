@@ -67,8 +67,8 @@ struct audit_ready { /* of a record in ready */
 
 struct audit_run {
     char name[AUDIT_RUN_MAX]; /* team/feature/run */
-    uint64_t has_row, complete, retrying, limited, line_known;
-    uint64_t lines, blank, again;
+    uint64_t has_row, unreadable, complete, retrying, limited, line_known;
+    uint64_t lines, blank, again, attempt;
     struct usd max_cost;
     uint64_t jobs,
         jobs_settled; /* of the first attempt: all, and those that must be counted */

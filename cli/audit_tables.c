@@ -319,8 +319,11 @@ static int take_run(struct audit *a, const char *team, const struct queue_msg *r
     if (run && strchr(run + 1, '/')) {
         return 0; /* that it was cancelled */
     }
-    if (!run || run_row_decode(row->value, &r, NULL) < 0) {
+    bool broken = !run || run_row_decode(row->value, &r, NULL) < 0;
+    if (broken) {
         broken_row(a, AUDIT_RECORD_BROKEN, row, "a run", "something else");
+    }
+    if (!run) {
         return 0;
     }
     *run++ = '\0';
@@ -328,6 +331,10 @@ static int take_run(struct audit *a, const char *team, const struct queue_msg *r
     struct audit_run *to = rc < 0 ? NULL : slots_at(a->run, at, err);
     if (!to) {
         return -ERR_FAIL;
+    }
+    if (broken) {
+        to->unreadable = 1; /* its jobs were refused */
+        return 0;
     }
     to->has_row = 1;
     to->complete = r.complete;
@@ -337,6 +344,7 @@ static int take_run(struct audit *a, const char *team, const struct queue_msg *r
     to->lines = r.lines;
     to->blank = r.blank;
     to->again = r.again;
+    to->attempt = r.attempt;
     a->counts.runs++;
     return 0;
 }

@@ -221,6 +221,24 @@ static void count_in_run(struct audit_run *r, const struct job_head *h, bool mus
     r->later_settled += later && must;
 }
 
+/* Finds the run of a job; headers that cannot be true are those of the standing run. */
+static int run_of_job(struct audit *a, const struct audit_log *q, struct job_head *h,
+                      uint64_t *ret, struct err *err)
+{
+    int rc = audit_run_of(a, q->team, q->feature, h->run, ret, err);
+    const struct audit_run *run = rc < 0 ? NULL : slots_at(a->run, *ret, err);
+    if (!run) {
+        return -ERR_FAIL;
+    }
+    const struct run_row row = {
+        .lines = run->lines, .complete = run->complete, .attempt = run->attempt};
+    if (!run->unreadable && (!run->has_row || run_row_has(&row, h))) {
+        return 0;
+    }
+    *h = (struct job_head){0};
+    return audit_run_of(a, q->team, q->feature, h->run, ret, err);
+}
+
 static int take_job(struct audit *a, struct audit_log *q, const struct queue_msg *msg,
                     struct err *err)
 {
@@ -228,7 +246,7 @@ static int take_job(struct audit *a, struct audit_log *q, const struct queue_msg
     bool repeat = false;
     uint64_t at;
     (void)job_head_decode(msg->headers, &h); /* foreign headers: of the standing run */
-    int rc = audit_run_of(a, q->team, q->feature, h.run, &at, err);
+    int rc = run_of_job(a, q, &h, &at, err);
     if (rc >= 0 && h.run[0] && h.line > 0) {
         rc = is_repeat(a, q, &h, at, &repeat, err);
     }

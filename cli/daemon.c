@@ -259,6 +259,7 @@ static void look_at_account(struct daemon *d)
 static void look_at_stop(struct daemon *d)
 {
     if (d->life == AT_WORK) {
+        say_err(d, d->role->name, &d->why);
         drain(d);
         close_role(d);
     } else if (loop_now_ms(d->loop) - d->stopped_ms >= STOPPED_MS) {

@@ -254,7 +254,15 @@ static int header_read(const struct field *f, struct span text, void *obj)
 
 int fields_from_headers(const struct fields *t, struct span block, void *obj)
 {
+    const char *wrong;
+    return fields_from_headers_of(t, block, obj, &wrong);
+}
+
+int fields_from_headers_of(const struct fields *t, struct span block, void *obj,
+                           const char **ret_wrong)
+{
     struct span text;
+    *ret_wrong = "";
     if (!headers_valid(block)) {
         return -1;
     }
@@ -262,6 +270,7 @@ int fields_from_headers(const struct fields *t, struct span block, void *obj)
         const struct field *f = &t->v[i];
         bool there = headers_get(block, f->name, &text);
         if (there && header_read(f, text, obj) < 0) {
+            *ret_wrong = f->name;
             return -1;
         }
         if (f->has) {

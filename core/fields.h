@@ -86,6 +86,9 @@ struct fields {
 int fields_to_headers(const struct fields *t, const void *obj, struct buf *block);
 /* -1 when the block is malformed or a value is not of its field's type. */
 int fields_from_headers(const struct fields *t, struct span block, void *obj);
+/* The same, and which header it is; "" when it is the block. */
+int fields_from_headers_of(const struct fields *t, struct span block, void *obj,
+                           const char **ret_wrong);
 
 /* Appends `"name":value`. */
 int field_to_json(const struct field *f, const void *obj, struct buf *json);

@@ -13,6 +13,8 @@
 #include <stdbool.h>
 
 #define HEADERS_BYTES_MAX 4096
+/* What came with a record was more than a block holds: this header stands for all of it. */
+#define HEADERS_CUT "headers.cut"
 
 int headers_add(struct buf *block, const char *name, struct span value);
 int headers_adds(struct buf *block, const char *name, const char *value);

@@ -172,6 +172,8 @@ struct queue_to {
 
 int queue_put(struct queue_tx *tx, const struct queue_to *to, struct span headers,
               struct span value, struct err *err);
+/* The largest value that a topic takes. */
+size_t queue_value_max(const struct queue *q, const char *topic);
 /* Passes a record on with new headers; its value is stored as a reference, not again. */
 int queue_forward(struct queue_tx *tx, const struct queue_to *to, struct span headers,
                   const struct queue_at *from, struct err *err);

@@ -49,7 +49,9 @@
 #define LINK_STUCK_MS      60000 /* a call of the client library that is this old is stuck */
 #define LINK_TROUBLE_MS    10000 /* a failure that lasts so long is told to people */
 #define LINK_READ_MS       30000 /* a command waits for the broker this long */
-#define LINK_FRESH_MS      100   /* rows just read are not asked for again */
+#define LINK_CLOCKS_US \
+    ((uint64_t)86400000000) /* clocks of writers differ by a day at most */
+#define LINK_FRESH_MS 100   /* rows just read are not asked for again */
 
 enum link_state {
     LINK_AWAY,     /* nothing is assigned */

@@ -8,6 +8,7 @@
  * tell.
  */
 #include "core/queue_kafka.h"
+#include "core/headers.h"
 #include <stdlib.h>
 
 /* ---- the table, by topic and partition ---- */
@@ -149,6 +150,23 @@ static bool fits(const struct link_copy *c, struct copied *rec)
     return rec->key.n > 0 && rec->key.n <= QUEUE_KEY_MAX;
 }
 
+/* Anybody may sign as we do: a number that our clocks have not reached would be the last of all.
+ * And what was cut off may be what says whose record it is. */
+static void distrust(const struct link *l, const struct kafka_event *ev,
+                     struct copied *rec)
+{
+    static const char cut[] = "\x0b" HEADERS_CUT "\0\x01"
+                              "1";
+    uint64_t now_us = (uint64_t)clock_wall_ms(&l->q->clock) * 1000;
+    _Static_assert(sizeof(HEADERS_CUT) - 1 == 0x0b, "the length of its name");
+    if (rec->commit > now_us + LINK_CLOCKS_US) {
+        rec->commit = 0;
+    }
+    if (ev->headers_cut) {
+        rec->headers = span_of(cut, sizeof(cut) - 1);
+    }
+}
+
 static int add_record(struct link *l, struct link_copy *c, const struct kafka_event *ev,
                       struct err *err)
 {
@@ -163,6 +181,7 @@ static int add_record(struct link *l, struct link_copy *c, const struct kafka_ev
         r = acks_restore(l, l->slice, ev, err);
     } else {
         (void)link_signed(&rec.headers, &rec.commit);
+        distrust(l, ev, &rec);
         if (fits(c, &rec)) {
             r = copy_add(l->slice, &rec, err);
         }

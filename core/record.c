@@ -1,6 +1,8 @@
 #include "core/record.h"
 
 #include "core/fields.h"
+#include "core/headers.h"
+#include "core/name.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -182,15 +184,55 @@ int job_head_encode(const struct job_head *h, struct buf *block)
                : fields_to_headers(&job_head_fields, h, block);
 }
 
-int job_head_decode(struct span block, struct job_head *ret)
+static int no_head(char ret_why[static WHY_MAX], const char *name)
+{
+    (void)snprintf(ret_why, WHY_MAX, "has %s%s%s that cannot be read: correct %s",
+                   name[0] ? "a header '" : "headers", name, name[0] ? "'" : "",
+                   name[0] ? "it" : "them");
+    return -1;
+}
+
+int job_head_read(struct span block, struct job_head *ret, char ret_why[static WHY_MAX])
 {
     struct job_head h = {0};
-    if (fields_from_headers(&job_head_fields, block, &h) < 0 ||
-        h.custom_id.n > CUSTOM_ID_RAW_MAX) {
+    struct span cut;
+    const char *wrong;
+    if (headers_get(block, HEADERS_CUT, &cut)) {
+        (void)snprintf(ret_why, WHY_MAX, "has headers of more than %d bytes: send fewer",
+                       HEADERS_BYTES_MAX);
+        return -1;
+    }
+    if (fields_from_headers_of(&job_head_fields, block, &h, &wrong) < 0) {
+        return no_head(ret_why, wrong);
+    }
+    if (h.custom_id.n > CUSTOM_ID_RAW_MAX) {
+        return no_head(ret_why, "custom_id");
+    }
+    if (h.run[0] && !name_is_run(span_str(h.run))) {
+        (void)snprintf(
+            ret_why, WHY_MAX,
+            "has a header 'run' that is no name of a run: letters, digits, '.', "
+            "'_' and '-' only");
         return -1;
     }
     *ret = h;
     return 0;
+}
+
+int job_head_decode(struct span block, struct job_head *ret)
+{
+    char why[WHY_MAX];
+    return job_head_read(block, ret, why);
+}
+
+bool run_row_has(const struct run_row *r, const struct job_head *head)
+{
+    uint64_t lines = r->lines;
+    if (!r->complete && __builtin_add_overflow(lines, RUN_LINES_AHEAD, &lines)) {
+        lines = UINT64_MAX;
+    }
+    uint64_t attempt = MAX_OF(r->attempt, 1u);
+    return head->line <= lines && head->attempt - (head->attempt > 0) <= attempt;
 }
 
 /* ---- results ---- */

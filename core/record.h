@@ -81,6 +81,8 @@ struct job_head {
 };
 int job_head_encode(const struct job_head *h, struct buf *block);
 int job_head_decode(struct span block, struct job_head *ret);
+/* The same, and why not, in words for who wrote it. */
+int job_head_read(struct span block, struct job_head *ret, char ret_why[static WHY_MAX]);
 
 /* ---- ready ----
  * In text, so that a person can read it in `offpeak cat`; key and chain links (8 bytes of hash,
@@ -235,6 +237,12 @@ struct run_row {
 };
 int run_row_encode(const struct run_row *r, struct buf *json);
 int run_row_decode(struct span json, struct run_row *ret, struct err *err);
+/* While a run is submitted its row may be this far behind its lines: what a commit holds, and
+ * lines that are blank. */
+#define RUN_LINES_AHEAD 1000000
+/* False for a line that cannot be the run's: above its total, or of an attempt that nobody has
+ * begun (a retry's row may come just behind its lines). It is of the queue's standing run. */
+bool run_row_has(const struct run_row *r, const struct job_head *head);
 /* The partition of the jobs topic that a line of the run goes to. */
 uint32_t run_partition(const struct run_row *r, uint64_t line);
 void run_key(const char *feature, const char *run, char ret[static QUEUE_KEY_MAX]);

@@ -1,6 +1,8 @@
 #include "scheduler/ask.h"
 
+#include "core/headers.h"
 #include "core/jtext.h"
+#include "core/queue.h"
 
 #include <stdio.h>
 
@@ -40,13 +42,62 @@ static const char *unsuited(const struct prompt *p)
     return NULL;
 }
 
+/* Whose job it is says the topic, and that alone; who says something else is mistaken, or lies. */
+static bool is_mistaken(struct ask *a, const char *what, struct span said,
+                        const char *queue)
+{
+    if (span_is(said, queue)) {
+        return false;
+    }
+    _cleanup_(buf_fini) struct buf text;
+    buf_init(&text, 200);
+    if (buf_add_json(&text, span_of(said.p, MIN_OF(said.n, 40u))) < 0) {
+        buf_adds(&text, "\"...\"");
+    }
+    struct span shown = buf_span(&text);
+    snprintf(
+        a->why, sizeof(a->why),
+        "says %s '%.*s', and this is a queue of %s '%s': send it to that %s's own topic",
+        what, (int)(shown.n - 2), shown.p + 1, what, queue, what);
+    return true;
+}
+
+static bool is_for_others(const struct queue_msg *msg, struct ask *a)
+{
+    char team[TEAM_MAX + 1], feature[FEATURE_MAX + 1];
+    struct span said;
+    if (topic_jobs_parse(msg->at.topic, team, feature) < 0) {
+        return false;
+    }
+    if (headers_get(msg->headers, "team", &said) && is_mistaken(a, "team", said, team)) {
+        return true;
+    }
+    return headers_get(msg->headers, "feature", &said) &&
+           is_mistaken(a, "feature", said, feature);
+}
+
+/* A member beside the request's own that names another team. */
+static void check_team(struct span line, struct ask *a)
+{
+    char team[TEAM_MAX + 1], feature[FEATURE_MAX + 1];
+    struct span said;
+    if (jtext_get(line, "team", &said) && jtext_type(said) == JTEXT_STRING &&
+        said.n >= 2 && topic_jobs_parse(a->at.topic, team, feature) >= 0) {
+        (void)is_mistaken(a, "team", span_of(said.p + 1, said.n - 2), team);
+    }
+}
+
 static void read_line(struct span line, enum prompt_level level, struct ask *a)
 {
     struct err err = {0};
     struct span id, body;
     enum prompt_path path;
+    if (line.n == 0) {
+        refuse(a, "is empty: write an OpenAI batch line");
+        return;
+    }
     if (jtext_check(line, &err) < 0) {
-        refuse(a, err.msg);
+        snprintf(a->why, sizeof(a->why), "is no JSON: %.*s", WHY_MAX - 20, err.msg);
         return;
     }
     if (jtext_type(line) != JTEXT_OBJECT) {
@@ -54,6 +105,10 @@ static void read_line(struct span line, enum prompt_level level, struct ask *a)
         return;
     }
     if (jtext_get(line, "custom_id", &id) && jtext_type(id) == JTEXT_STRING) {
+        if (id.n > ASK_ID_MAX) {
+            refuse(a, "has a custom_id of more than 65536 bytes: shorten it");
+            return;
+        }
         place(line, id, &a->id_at, &a->id_len);
     }
     if (!read_path(line, a, &path)) {
@@ -72,7 +127,9 @@ static void read_line(struct span line, enum prompt_level level, struct ask *a)
     const char *why = unsuited(&a->prompt);
     if (why) {
         refuse(a, why);
+        return;
     }
+    check_team(line, a);
 }
 
 /* A refused line may not even be JSON; its custom_id was saved by submit when it could be
@@ -93,13 +150,24 @@ void ask_read(const struct queue_msg *msg, enum prompt_level level, struct ask *
     memset(ret, 0, sizeof(*ret));
     ret->at = msg->at;
     job_id_format(msg, ret->job);
-    if (job_head_decode(msg->headers, &ret->head) < 0) {
-        refuse(ret, "has headers that cannot be read");
-    } else if (ret->head.refused[0]) {
+    if (job_head_read(msg->headers, &ret->head, ret->why) < 0 ||
+        is_for_others(msg, ret)) {
+        ret->head.custom_id = SPAN_NONE;
+        return;
+    }
+    if (ret->head.refused[0]) {
         refuse(ret, ret->head.refused);
         place_refused_id(msg, ret->head.custom_id, ret);
     } else {
         read_line(msg->value, level, ret);
     }
     ret->head.custom_id = SPAN_NONE;
+}
+
+void ask_refuse(const struct queue_msg *msg, const char *why, struct ask *ret)
+{
+    memset(ret, 0, sizeof(*ret));
+    ret->at = msg->at;
+    job_id_format(msg, ret->job);
+    refuse(ret, why);
 }

@@ -22,6 +22,7 @@ struct waiting { /* a partition of a queue */
     uint32_t partition;
     char team[TEAM_MAX + 1], feature[FEATURE_MAX + 1];
     bool waits;
+    uint64_t repeats;        /* lines that came before, left out and not told yet */
     struct gate gate;        /* valid while it waits */
     const struct line *line; /* budget gate: the full line; NULL: none has a limit */
     struct usd limit, need;

@@ -5,6 +5,7 @@
 
 /* A job adds a release, a reservation, and perhaps the mark of its run. */
 #define RELEASE_JOBS (QUEUE_TX_RECORDS / 3)
+#define JOB_ROOM     8192 /* bytes of its records beside its value */
 
 /* ---- filling: feed -> slice ---- */
 
@@ -25,35 +26,75 @@ static void read_work(void *ctx)
     slice_read(s->reading);
 }
 
+/* Finds the run's level, or why the record cannot be of that run. */
 static int level_of(struct scheduler *s, const struct queue_msg *msg,
-                    enum prompt_level *ret, struct err *err)
+                    enum prompt_level *ret, char ret_why[static WHY_MAX], struct err *err)
 {
     struct job_head head;
     struct run *run;
     *ret = PROMPT_L1;
+    ret_why[0] = '\0';
     if (job_head_decode(msg->headers, &head) < 0) {
         return 0; /* ask_read will say so */
     }
     int rc = runs_of(s->runs, s->rows, &msg->at, &head, &run, err);
     if (rc >= 0) {
+        rc = run_takes(run, s->rows, &head, ret_why, err);
         *ret = run->row.level;
     }
     return rc;
+}
+
+/* Anybody who may make topics can make one that begins like ours. */
+static bool is_stranger(struct scheduler *s, const struct queue_msg *msg)
+{
+    char team[TEAM_MAX + 1], feature[FEATURE_MAX + 1];
+    if (topic_jobs_parse(msg->at.topic, team, feature) >= 0) {
+        return false;
+    }
+    queue_pause(s->feed, msg->at.topic, msg->at.partition, msg->at.offset);
+    s->conf.on_event(
+        s->conf.ctx, msg->at.topic,
+        "no queue: its name is not jobs.<team>.<feature>; what is in it stays");
+    return true;
+}
+
+static int fill_one(struct scheduler *s, const struct queue_msg *msg, struct err *err)
+{
+    char why[WHY_MAX];
+    enum prompt_level level;
+    size_t max = queue_value_max(s->conf.queue, TOPIC_READY);
+    int added;
+    if (is_stranger(s, msg)) {
+        return 0;
+    }
+    int rc = level_of(s, msg, &level, why, err);
+    if (rc < 0) {
+        return rc;
+    }
+    if (msg->value.n > max) {
+        snprintf(why, sizeof(why),
+                 "has %zu bytes, and at most %zu can be passed on: make it smaller (it "
+                 "stays in '%.120s' at offset %llu)",
+                 msg->value.n, max, msg->at.topic, (unsigned long long)msg->at.offset);
+        added = slice_add_refused(s->reading, msg, why, true);
+    } else if (why[0]) {
+        added = slice_add_refused(s->reading, msg, why, false);
+    } else {
+        added = slice_add(s->reading, msg, level);
+    }
+    return added < 0 ? err_set(err, ERR_FAIL, "could not read jobs: out of memory") : 0;
 }
 
 int release_fill(struct scheduler *s, struct err *err)
 {
     struct slice *slice = s->reading;
     struct queue_msg msg;
-    enum prompt_level level;
     int rc = 1;
     while (!slice_full(slice) && (rc = queue_next(s->feed, &msg, err)) > 0) {
-        rc = level_of(s, &msg, &level, err);
+        rc = fill_one(s, &msg, err);
         if (rc < 0) {
             return rc;
-        }
-        if (slice_add(slice, &msg, level) < 0) {
-            return err_set(err, ERR_FAIL, "could not read jobs: out of memory");
         }
     }
     s->dry = rc == 0;
@@ -245,6 +286,13 @@ static struct span root_key(const struct release *r, char ret[static 8])
     return span_of(ret, 8);
 }
 
+static int pass_on(const struct ask *ask, const struct queue_to *to, struct span headers,
+                   struct queue_tx *tx, struct err *err)
+{
+    return ask->bare ? queue_put(tx, to, headers, SPAN_NONE, err)
+                     : queue_forward(tx, to, headers, &ask->at, err);
+}
+
 static int release(struct scheduler *s, const struct job *job, struct queue_tx *tx,
                    struct err *err)
 {
@@ -256,8 +304,8 @@ static int release(struct scheduler *s, const struct job *job, struct queue_tx *
     buf_init(&block, RELEASE_BYTES_MAX);
     int rc = release_encode(&r, &block, err);
     if (rc >= 0) {
-        rc = queue_forward(tx, QUEUE_TO(TOPIC_READY, partition, root_key(&r, key)),
-                           buf_span(&block), &job->ask->at, err);
+        rc = pass_on(job->ask, QUEUE_TO(TOPIC_READY, partition, root_key(&r, key)),
+                     buf_span(&block), tx, err);
     }
     if (rc >= 0 && r.verdict == VERDICT_RUN) {
         rc = reserve(s, job, tx, err);
@@ -308,6 +356,7 @@ static int decide_one(struct scheduler *s, const struct ask *ask, struct queue_t
         return rc;
     }
     if (run_repeats(job.run, ask->head.line)) {
+        job.queue->repeats++;
         return queue_ack(tx, &ask->at, err);
     }
     decide(s, &job);
@@ -321,13 +370,23 @@ static int decide_one(struct scheduler *s, const struct ask *ask, struct queue_t
     return release(s, &job, tx, err);
 }
 
+/* On a broker a job goes on with all its bytes. */
+static size_t room_for(const struct slice_raw *raw)
+{
+    return raw->msg.value.n + JOB_ROOM;
+}
+
 static int decide_slice(struct scheduler *s, struct queue_tx *tx, struct err *err)
 {
     struct slice *slice = s->deciding;
     unsigned first = slice->next;
     int rc = 0;
     while (rc >= 0 && slice->next < MIN_OF(slice->n, first + RELEASE_JOBS)) {
-        unsigned i = slice->next++;
+        unsigned i = slice->next;
+        if (!queue_tx_empty(tx) && queue_tx_full(tx, room_for(&slice->raw[i]))) {
+            break;
+        }
+        slice->next++;
         if (!slice->raw[i].dropped) {
             rc = decide_one(s, &slice->asks[i], tx, err);
         }
@@ -365,6 +424,25 @@ int release_decide(struct scheduler *s, struct err *err)
     }
     scheduler_commit(s, tx);
     return 1;
+}
+
+/* ---- what was left out ---- */
+
+static void tell_repeats(void *ctx, struct waiting *w)
+{
+    char text[100];
+    if (w->repeats) {
+        snprintf(text, sizeof(text),
+                 "%llu repeated line%s left out: their run had them before",
+                 (unsigned long long)w->repeats, w->repeats == 1 ? "" : "s");
+        w->repeats = 0;
+        tell(ctx, w, text);
+    }
+}
+
+void release_tell_repeats(struct scheduler *s)
+{
+    backlog_each(s->backlog, tell_repeats, s);
 }
 
 /* ---- flush ---- */

@@ -2,6 +2,7 @@
 
 #include "core/queue.h"
 
+#include <inttypes.h>
 #include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,9 +41,15 @@ static int read_row(struct queue_cursor *c, struct run *run, struct err *err)
     table_runs(run->team, table);
     run_key(run->feature, run->name, key);
     int rc = queue_table_get(c, table, 0, span_str(key), &row, err);
-    if (rc > 0) {
-        rc = run_row_decode(row.value, &run->row, err);
-        run->has_row = rc >= 0;
+    struct run_row read;
+    struct err aside = {0};
+    if (rc > 0 && run_row_decode(row.value, &read, &aside) < 0) {
+        run->broken =
+            true; /* a team's clients may write there: it is for that team's runs only */
+    } else if (rc > 0) {
+        run->row = read;
+        run->has_row = true;
+        run->broken = false;
     }
     return rc;
 }
@@ -105,6 +112,33 @@ int runs_of(struct runs *r, struct queue_cursor *c, const struct queue_at *at,
     wanted.row.level = PROMPT_L1;
     snprintf(wanted.row.reuse, sizeof(wanted.row.reuse), "always");
     return load(r, c, &wanted, ret, err);
+}
+
+int run_takes(struct run *run, struct queue_cursor *c, const struct job_head *head,
+              char ret_why[static WHY_MAX], struct err *err)
+{
+    bool behind = run->has_row && !run->row.complete && head->line > run->row.lines;
+    if (run->broken || behind || (run->has_row && !run_row_has(&run->row, head))) {
+        int rc = read_row(c, run, err);
+        if (rc < 0) {
+            return rc;
+        }
+    }
+    ret_why[0] = '\0';
+    if (run->broken) {
+        snprintf(ret_why, WHY_MAX,
+                 "names run '%s', whose row in 'runs.%s' cannot be read: submit it under "
+                 "another name",
+                 run->name, run->team);
+    } else if (run->has_row && !run_row_has(&run->row, head)) {
+        snprintf(ret_why, WHY_MAX,
+                 "says line %" PRIu64 ", attempt %" PRIu64
+                 " of run '%s', which has %" PRIu64 " lines and %" PRIu64
+                 " attempts: leave those headers out",
+                 head->line, head->attempt, run->name, run->row.lines,
+                 MAX_OF(run->row.attempt, 1u));
+    }
+    return 0;
 }
 
 bool run_repeats(const struct run *run, uint64_t line)

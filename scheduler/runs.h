@@ -23,6 +23,7 @@ struct run {
     char key[QUEUE_KEY_MAX]; /* of its mark: topic/partition/run/attempt */
     char team[TEAM_MAX + 1], feature[FEATURE_MAX + 1], name[RUN_MAX + 1];
     bool has_row, cancelled;
+    bool broken; /* it has a row that nobody can read */
     struct run_row row;
     uint64_t last_line;
     bool dirty;
@@ -34,6 +35,9 @@ struct runs *runs_destroy(struct runs *r);
 /* The run of a record; read from the tables when it is not known yet. */
 int runs_of(struct runs *r, struct queue_cursor *c, const struct queue_at *at,
             const struct job_head *head, struct run **ret, struct err *err);
+/* Can the record be the run's? 0, why not in `ret_why`; its row is read again to be sure. */
+int run_takes(struct run *run, struct queue_cursor *c, const struct job_head *head,
+              char ret_why[static WHY_MAX], struct err *err);
 bool run_repeats(const struct run *run, uint64_t line);
 void run_mark(struct run *run, uint64_t line);
 int runs_write(struct runs *r, struct queue_tx *tx, struct err *err);

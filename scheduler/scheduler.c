@@ -306,6 +306,7 @@ static int commit_next(struct scheduler *s, struct err *err)
         rc = release_decide(s, err);
     }
     if (rc == 0 && s->dry && s->reading->state == SLICE_EMPTY) {
+        release_tell_repeats(s);
         rc = release_flush(s, err);
     }
     return rc;

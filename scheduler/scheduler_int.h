@@ -54,6 +54,8 @@ bool scheduler_unflushed(const struct scheduler *s);
 /* Each returns 1 when it started something, 0 when there was nothing to do, negative on error. */
 int release_fill(struct scheduler *s, struct err *err);   /* feed -> a slice being read */
 int release_decide(struct scheduler *s, struct err *err); /* a read slice -> a commit */
+/* How many lines were left out since, of each queue. */
+void release_tell_repeats(struct scheduler *s);
 int release_flush(struct scheduler *s, struct err *err);
 int settlement_step(struct scheduler *s, struct err *err);
 int settlement_load(struct scheduler *s, struct err *err);

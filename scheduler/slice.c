@@ -20,7 +20,8 @@ void slice_clear(struct slice *s)
 {
     for (unsigned i = 0; i < s->n; i++) {
         free(s->raw[i].copy);
-        s->raw[i].copy = NULL;
+        free(s->raw[i].why);
+        s->raw[i].copy = s->raw[i].why = NULL;
     }
     s->n = s->next = 0;
     s->bytes = 0;
@@ -58,9 +59,26 @@ int slice_add(struct slice *s, const struct queue_msg *msg, enum prompt_level le
     raw->msg.value = span_of(copy + msg->headers.n, msg->value.n);
     raw->copy = copy;
     raw->level = level;
-    raw->dropped = false;
+    raw->dropped = raw->bare = false;
     s->n++;
     s->bytes += need;
+    return 0;
+}
+
+int slice_add_refused(struct slice *s, const struct queue_msg *msg, const char *why,
+                      bool bare)
+{
+    struct queue_msg shown = *msg;
+    char *words = strdup(why);
+    if (bare) {
+        shown.value = SPAN_NONE;
+    }
+    if (!words || slice_add(s, &shown, PROMPT_L1) < 0) {
+        free(words);
+        return -1;
+    }
+    s->raw[s->n - 1].why = words;
+    s->raw[s->n - 1].bare = bare;
     return 0;
 }
 
@@ -68,7 +86,13 @@ void slice_read(void *slice)
 {
     struct slice *s = slice;
     for (unsigned i = 0; i < s->n; i++) {
-        ask_read(&s->raw[i].msg, s->raw[i].level, &s->asks[i]);
+        const struct slice_raw *raw = &s->raw[i];
+        if (raw->why) {
+            ask_refuse(&raw->msg, raw->why, &s->asks[i]);
+        } else {
+            ask_read(&raw->msg, raw->level, &s->asks[i]);
+        }
+        s->asks[i].bare = raw->bare;
     }
 }
 

@@ -24,6 +24,8 @@ struct slice {
         struct queue_msg msg; /* spans point into `copy` */
         char *copy;
         enum prompt_level level;
+        char *why;    /* it is refused unread, or NULL */
+        bool bare;    /* ... and without its value, which was not copied */
         bool dropped; /* its queue was paused before it: it will be delivered again */
     } raw[SLICE_JOBS];
     struct ask *asks; /* SLICE_JOBS of them */
@@ -33,6 +35,9 @@ struct slice *slice_create(void); /* NULL: out of memory */
 struct slice *slice_destroy(struct slice *s);
 bool slice_full(const struct slice *s);
 int slice_add(struct slice *s, const struct queue_msg *msg, enum prompt_level level);
+/* A record that is refused without being read; `bare`: its value stays where it is. */
+int slice_add_refused(struct slice *s, const struct queue_msg *msg, const char *why,
+                      bool bare);
 void slice_read(void *slice); /* on a pool thread */
 /* Drops what is left of one queue in the slice. */
 void slice_drop_topic(struct slice *s, const char *topic, uint32_t partition);

@@ -127,8 +127,8 @@ int answer_decode(struct span json, struct stored_answer *ret)
     struct span key, value;
     uint64_t version = 0;
     size_t at = 0;
-    if (jtext_type(json) != JTEXT_OBJECT || !jtext_get(json, "v", &value) ||
-        jtext_u64(value, &version) < 0 || version != 1) {
+    if (jtext_check(json, NULL) < 0 || jtext_type(json) != JTEXT_OBJECT ||
+        !jtext_get(json, "v", &value) || jtext_u64(value, &version) < 0 || version != 1) {
         return -1;
     }
     while (jtext_next(json, &at, &key, &value)) {

@@ -184,7 +184,7 @@ void outcome_verdict(const struct release *r, struct outcome *ret)
     *ret = o;
 }
 
-void outcome_too_large(struct outcome *o, size_t bytes)
+void outcome_too_large(struct outcome *o, size_t bytes, size_t max)
 {
     o->status = STATUS_FAILED;
     o->dead = true;
@@ -194,5 +194,5 @@ void outcome_too_large(struct outcome *o, size_t bytes)
     snprintf(o->why, sizeof(o->why),
              "the result is too large to be stored (%zu bytes, at most %zu); "
              "ask for a shorter answer",
-             bytes, QUEUE_VALUE_MAX);
+             bytes, max);
 }

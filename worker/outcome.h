@@ -64,6 +64,6 @@ void outcome_hit(const struct pricing *p, const struct release *r,
 /* Rejected or cancelled at admission: `why` may begin with a code ("max_cost: ..."). */
 void outcome_verdict(const struct release *r, struct outcome *ret);
 /* Its result cannot be stored: failed, what it cost stays. */
-void outcome_too_large(struct outcome *o, size_t bytes);
+void outcome_too_large(struct outcome *o, size_t bytes, size_t max);
 
 #endif

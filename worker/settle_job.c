@@ -23,10 +23,14 @@ static void count(struct settle_counts *n, const struct outcome *o)
 /* Fills s->head and s->result; a result the store would refuse becomes a failed one. */
 static int build_result(struct settle *s, const struct ending *e, struct span id)
 {
-    if (record_result(e->release, id, e->outcome, &s->head, &s->result) == 0) {
+    char topic[QUEUE_NAME_MAX];
+    topic_results(e->release->team, topic);
+    size_t max = queue_value_max(s->conf.queue, topic);
+    if (record_result(e->release, id, e->outcome, &s->head, &s->result) == 0 &&
+        s->result.n <= max) {
         return 0;
     }
-    outcome_too_large(e->outcome, e->outcome->body.n + e->outcome->error.n + id.n);
+    outcome_too_large(e->outcome, e->outcome->body.n + e->outcome->error.n + id.n, max);
     return record_result(e->release, SPAN_NONE, e->outcome, &s->head, &s->result);
 }
 
@@ -79,8 +83,9 @@ static int put_dead(struct settle *s, struct queue_tx *tx, const struct ending *
                        e->release->job);
     }
     topic_dead(e->release->team, topic);
+    bool fits = e->line.n <= queue_value_max(s->conf.queue, topic);
     return queue_put(tx, QUEUE_TO(topic, 0, span_str(e->release->job)),
-                     buf_span(&s->head), e->line, err);
+                     buf_span(&s->head), fits ? e->line : SPAN_NONE, err);
 }
 
 static int put_answer(struct settle *s, struct queue_tx *tx, const struct ending *e,

@@ -355,7 +355,7 @@ static void test_an_answer_that_cannot_be_stored_fails_its_job_and_keeps_its_cos
     struct release r = released();
     struct answer a = answered(200, "{\"x\":1}");
     outcome_answer(*state, &r, &a, NULL, &o);
-    outcome_too_large(&o, QUEUE_VALUE_MAX + 1);
+    outcome_too_large(&o, QUEUE_VALUE_MAX + 1, QUEUE_VALUE_MAX);
     assert_int_equal(o.status, STATUS_FAILED);
     assert_true(o.dead && o.paid && o.cost_known);
     assert_false(o.answered);

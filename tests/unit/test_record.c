@@ -1,5 +1,6 @@
 /* Heads of records: what is written is read back, whatever is damaged is refused. */
 #include "core/record.h"
+#include "core/name.h"
 
 #include "core/headers.h"
 
@@ -103,6 +104,53 @@ static void rows_of_budgets_sort_by_their_edit(void **state)
 
 /* ---- heads ---- */
 
+static void why_not(const char *name, const char *value, const char *says)
+{
+    _cleanup_(buf_fini) struct buf block;
+    struct job_head h;
+    char why[WHY_MAX] = "";
+    buf_init(&block, HEADERS_BYTES_MAX);
+    headers_adds(&block, name, value);
+    assert_int_equal(job_head_read(buf_span(&block), &h, why), -1);
+    if (!strstr(why, says)) {
+        print_error("'%s' does not say '%s'\n", why, says);
+        fail();
+    }
+}
+
+static void heads_that_cannot_be_read_say_which_header_it_is(void **state)
+{
+    (void)state;
+    why_not("line", "-1", "'line'");
+    why_not("line", "banana", "'line'");
+    why_not("attempt", "99999999999999999999999", "'attempt'");
+    why_not("run", "../../etc", "'run'");
+    why_not("run", "night/cancel", "'run'");
+    why_not(HEADERS_CUT, "1", "more than 4096 bytes");
+}
+
+static void lines_that_cannot_be_of_a_run_are_told(void **state)
+{
+    struct run_row row = {.lines = 10, .complete = true};
+    struct job_head head = {.attempt = 1, .line = 10};
+    (void)state;
+    assert_true(run_row_has(&row, &head));
+    head.line = 11;
+    assert_false(run_row_has(&row, &head));
+    row.complete = false; /* its row comes behind its lines */
+    assert_true(run_row_has(&row, &head));
+    head.line = UINT64_MAX;
+    assert_false(run_row_has(&row, &head));
+    head = (struct job_head){.attempt = 2, .line = 1};
+    assert_true(run_row_has(&row, &head)); /* as that of a retry does */
+    head.attempt = 3;
+    assert_false(run_row_has(&row, &head));
+    row.attempt = 2;
+    assert_true(run_row_has(&row, &head));
+    head.attempt = UINT64_MAX;
+    assert_false(run_row_has(&row, &head));
+}
+
 static void heads_of_jobs_are_read_as_written(void **state)
 {
     uint64_t seed = 1;
@@ -113,6 +161,9 @@ static void heads_of_jobs_are_read_as_written(void **state)
         char id[CUSTOM_ID_RAW_MAX + 1] = {0};
         struct job_head h = {0}, back;
         any_text(&seed, RUN_CHARS, RUN_MAX, h.run);
+        if (!name_is_run(span_str(h.run))) {
+            h.run[0] = '\0'; /* ".", say */
+        }
         any_text(&seed, WILD_CHARS, WHY_MAX - 1, h.refused);
         any_text(&seed, WILD_CHARS, CUSTOM_ID_RAW_MAX, id);
         h.attempt = any_u64(&seed);
@@ -678,6 +729,8 @@ int main(void)
         cmocka_unit_test(what_is_no_job_id_is_refused),
         cmocka_unit_test(rows_of_budgets_sort_by_their_edit),
         cmocka_unit_test(heads_of_jobs_are_read_as_written),
+        cmocka_unit_test(heads_that_cannot_be_read_say_which_header_it_is),
+        cmocka_unit_test(lines_that_cannot_be_of_a_run_are_told),
         cmocka_unit_test(a_custom_id_longer_than_its_limit_is_not_echoed),
         cmocka_unit_test(heads_of_results_are_read_as_written),
         cmocka_unit_test(heads_of_charges_are_read_as_written),

@@ -1,0 +1,54 @@
+/* Any bytes as a price book, a price of one's own, or an amount: refused with words, or exact. */
+#include "core/prices.h"
+#include "tests/fuzz/fuzz.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void check_book(struct span text)
+{
+    struct err err = {0};
+    struct price_book *book = NULL;
+    int rc = price_book_parse(&book, text, "fuzz", &err);
+    MUST((rc == 0) == (book != NULL) && (rc == 0 || err.msg[0]));
+    if (book) {
+        const struct price_row *row =
+            price_find(book, "openai", SPAN_LIT("gpt-4o-mini"), "2026-11-21");
+        struct usd usd;
+        if (row) {
+            (void)price_bound(row, LANE_BATCH, 1000, 1000, &usd);
+        }
+        MUST(strlen(price_book_version(book)) < PRICES_VERSION_MAX);
+    }
+    price_book_free(book);
+}
+
+static void check_own(struct span text)
+{
+    struct err err = {0};
+    struct price_book *book = NULL;
+    char price[200];
+    (void)snprintf(price, sizeof(price), "%.*s", (int)MIN_OF(text.n, 199u), text.p);
+    const struct price_pool pool = {price, 8192, 4096};
+    MUST((price_book_pool(&book, &pool, &err) == 0) == (book != NULL));
+    price_book_free(book);
+}
+
+static void check_amount(struct span text)
+{
+    struct usd usd, again;
+    char shown[USD_TEXT_MAX];
+    if (usd_parse(text, &usd) == 0) {
+        usd_format(usd, shown);
+        MUST(usd_parse(span_str(shown), &again) == 0 && usd_pico(usd) == usd_pico(again));
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+    struct span text = span_of(data, n);
+    check_book(text);
+    check_own(text);
+    check_amount(text);
+    return 0;
+}
