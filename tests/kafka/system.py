@@ -83,8 +83,8 @@ class Daemon:
 
 
 class System:
-    def __init__(self, faults=None, hold=False, speed=200, **settings):
-        self.sim_options = {"faults": faults, "hold": hold, "speed": speed}
+    def __init__(self, faults=None, hold=False, speed=200, arguments=(), **settings):
+        self.sim_options = {"faults": faults, "hold": hold, "speed": speed, "arguments": arguments}
         self.settings = {**SETTINGS, **{k.replace("_", "."): v for k, v in settings.items()}}
         self.daemons, self.edits = [], 0
 

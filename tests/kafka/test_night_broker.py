@@ -10,6 +10,8 @@ import time
 import system
 import lib
 
+END_SECONDS = 30  # what the command of a service manager may take
+
 
 def killed(options):
     lib.part(f"the broker is killed and started again {options.kills} times")
@@ -50,9 +52,15 @@ def silent(options):
         s.send(jobs)
         lib.that("work is under way", s.wait_for(lambda: s.answered() > options.jobs / 4))
         s.broker.pause()
-        time.sleep(options.silent)
+        leaving = s.daemons[-1]
+        time.sleep(options.silent / 2)
+        began = time.monotonic()
+        lib.equal("a worker that is told to end meanwhile ends", leaving.end(), 0)
+        lib.that("soon", time.monotonic() - began < END_SECONDS, f"{time.monotonic() - began:.1f} s")
+        time.sleep(max(0, options.silent / 2 - time.monotonic() + began))
         lib.equal("daemons that ended by themselves", s.lost(), [])
         s.broker.resume()
+        leaving.start()
         began = time.monotonic()
         some = system.night(options.rng, options.jobs, name="after")
         s.send(some)

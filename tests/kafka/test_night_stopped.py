@@ -2,7 +2,7 @@
 """Processes that stand still for so long that others take over, and then go on as if nothing had
 happened: a scheduler lets nothing through twice, a worker buys nothing twice.
 
-    tests/kafka/test_night_stopped.py [--only schedulers|unsent|unheard|worker]
+    tests/kafka/test_night_stopped.py [--only schedulers|unsent|unheard|in-commit|early|worker]
                                          [--points POINT...] 
 
 SIGSTOP is sent at a moment of our choice, or by the program to itself at a point of its code.
@@ -13,6 +13,7 @@ import time
 import system
 import lib
 
+COMMIT = "queue.before_kafka_commit"
 LIMIT = "0.004"  # some two thirds of what the jobs cost
 
 
@@ -20,27 +21,51 @@ def released(s):
     return len({r["headers"]["job"] for r in s.releases.read()})
 
 
-def two_schedulers(options, point=None):
-    """The active one is stopped, at a point of its code or when half is let through."""
+class Stopped:
+    """How and when the active scheduler is stopped, and when it goes on."""
+
+    def __init__(self, s, options, point=None, in_commit=False, seconds=0):
+        self.s, self.point, self.in_commit, self.seconds = s, point, in_commit, seconds
+        self.pause = options.rng.uniform(0, 1.5)
+        self.hits = s.place.path("hits")
+        self.env = {"OFFPEAK_FAILPOINT": f"{point}=stop"} if point else {}
+        if in_commit:
+            self.env = {"OFFPEAK_FAILPOINT": f"{COMMIT}:3=sleep_3000", "OFFPEAK_FAILPOINT_LOG": self.hits}
+
+    def stop(self, first):
+        if self.point:
+            return lib.that("it stopped there", self.s.wait_for(first.is_stopped, 40))
+        if self.in_commit:
+            held = self.s.wait_for(lambda: self.hits.exists()
+                                   and self.hits.read_text().split().count(COMMIT) == 3, 40, 0.05)
+            lib.that("it is about to commit", held)
+            time.sleep(1)  # now the records are at the broker
+        else:
+            lib.that("some jobs are let through", self.s.wait_for(lambda: released(self.s) > 40))
+            time.sleep(self.pause)
+        first.stop()
+        return True
+
+
+def two_schedulers(options, **how):
+    """The active one is stopped, at a point of its code or when some are let through."""
     jobs = system.night(options.rng, options.jobs)
     with system.System(flow_calls=60, hold=True) as s:
         s.limit(LIMIT)
-        env = {"OFFPEAK_FAILPOINT": f"{point}=stop"} if point else {}
-        first = s.daemon("scheduler", **env)
+        stopped = Stopped(s, options, **how)
+        first = s.daemon("scheduler", **stopped.env)
         if not lib.that("a scheduler is active", s.wait_for(lambda: "at work" in first.said(), 40)):
             return
         second = s.daemon("scheduler")
         s.daemon("worker")
         s.send(jobs)
         s.sim.go()
-        if point:
-            lib.that("it stopped there", s.wait_for(first.is_stopped, 40))
-        else:
-            lib.that("some jobs are let through", s.wait_for(lambda: released(s) > 40))
-            time.sleep(options.rng.uniform(0, 1.5))
-            first.stop()
-        at_stop = released(s)
-        began = time.monotonic()
+        if not stopped.stop(first):
+            return
+        at_stop, began = released(s), time.monotonic()
+        if stopped.seconds:
+            time.sleep(stopped.seconds)
+            first.go_on()
         lib.that("the standby takes over", s.wait_for(lambda: "at work" in second.said(), 60),
                  f"{time.monotonic() - began:.1f} s later")
         lib.that("it lets jobs through", s.wait_for(lambda: released(s) > at_stop, 40),
@@ -65,12 +90,22 @@ def schedulers(options):
 
 def unsent(options):
     lib.part("two schedulers: the active one is stopped before its third commit is sent")
-    two_schedulers(options, "queue.before_kafka_commit:3")
+    two_schedulers(options, point=f"{COMMIT}:3")
 
 
 def unheard(options):
     lib.part("two schedulers: the active one is stopped when its third commit was acknowledged")
-    two_schedulers(options, "queue.after_kafka_commit:3")
+    two_schedulers(options, point="queue.after_kafka_commit:3")
+
+
+def in_commit(options):
+    lib.part("two schedulers: the active one is stopped in a transaction that the broker ends")
+    two_schedulers(options, in_commit=True)
+
+
+def early(options):
+    lib.part("two schedulers: the active one is stopped in a transaction, and goes on before it is ended")
+    two_schedulers(options, in_commit=True, seconds=12)
 
 
 def worker(options):
@@ -100,7 +135,7 @@ def worker(options):
 
 
 PARTS = {"schedulers": schedulers, "schedulers-unsent": unsent, "schedulers-unheard": unheard,
-         "worker": worker}
+         "schedulers-in-commit": in_commit, "schedulers-early": early, "worker": worker}
 
 
 def more(parser):
