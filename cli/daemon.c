@@ -1,5 +1,6 @@
 #include "cli/daemon.h"
 
+#include "cli/access.h"
 #include "cli/daemon_folder.h"
 #include "cli/notify.h"
 #include "cli/probe.h"
@@ -53,10 +54,33 @@ static void say(struct daemon *d, const char *subject, const char *text)
     progress_say(&d->progress, loop_now_ms(d->loop), subject, text);
 }
 
+/* Permissions are given by somebody else; a certificate does not say what the broker calls us. */
+static void name_permissions(const struct daemon *d, struct err *err)
+{
+    const struct broker_settings *set = &d->cli->set->broker;
+    const struct kafka_conf conf = broker_kafka(set);
+    char user[ACCESS_USER_MAX];
+    if (!kafka_denied(err)) {
+        return;
+    }
+    _cleanup_(buf_fini) struct buf words;
+    buf_init(&words, sizeof(err->hint));
+    if (kafka_setting_of(&conf, "sasl.username", user, sizeof(user), NULL) < 0 ||
+        !user[0]) {
+        snprintf(user, sizeof(user), "NAME");
+    }
+    broker_words(set, true, &words);
+    err_hint(err,
+             "somebody who may has to run: offpeak topics create --allow %s=User:%s%s",
+             d->role->name, user, words.n ? words.p : "");
+}
+
 static void say_err(struct daemon *d, const char *subject, const struct err *err)
 {
-    char text[sizeof(err->msg) + sizeof(err->hint) + 16];
-    snprintf(text, sizeof(text), "%s%s%s", err->msg, err->hint[0] ? "; " : "", err->hint);
+    struct err why = *err;
+    char text[sizeof(why.msg) + sizeof(why.hint) + 16];
+    name_permissions(d, &why);
+    snprintf(text, sizeof(text), "%s%s%s", why.msg, why.hint[0] ? "; " : "", why.hint);
     say(d, subject, text);
 }
 
@@ -114,6 +138,7 @@ static void end(struct daemon *d, const struct err *err)
         d->over = true;
         if (err) {
             *d->err = *err;
+            name_permissions(d, d->err);
         }
         loop_stop(d->loop);
     }
@@ -213,7 +238,8 @@ static void reload(struct daemon *d)
     tell_state(d);
 }
 
-/* The role has finished, or its time is up: what comes next is what it was drained for. */
+/* The role has finished, or its time is up: what comes next is what it was drained for. One that
+ * stopped by itself is not begun again before its share was lost. */
 static void close_role(struct daemon *d)
 {
     d->role->close(d->ctx);

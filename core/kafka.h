@@ -103,6 +103,10 @@ uint32_t kafka_version_number(void);
 int kafka_setting_of(const struct kafka_conf *conf, const char *name, char *ret,
                      size_t size, struct err *err);
 
+/* Is it for want of a permission? Its hint is then of use to everybody, and may be replaced by one
+ * that knows who we are. */
+bool kafka_denied(const struct err *err);
+
 /* ---- writing ---- */
 
 struct kafka_producer;

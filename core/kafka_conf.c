@@ -239,6 +239,14 @@ int kafka_setting_of(const struct kafka_conf *conf, const char *name, char *ret,
     return 0;
 }
 
+void kafka_handle_setting(rd_kafka_t *rk, const char *name, char *ret, size_t size)
+{
+    size_t n = size;
+    if (rd_kafka_conf_get(rd_kafka_conf(rk), name, ret, &n) != RD_KAFKA_CONF_OK) {
+        ret[0] = '\0';
+    }
+}
+
 /* ---- what the library says by itself ---- */
 
 static void on_log(const rd_kafka_t *rk, int level, const char *facility,

@@ -248,8 +248,12 @@ static int tell_trouble(struct kafka_consumer *c, const rd_kafka_message_t *m,
 {
     struct kafka_fault f = kafka_link_fault(&c->link, m->err);
     if (f.fatal || !m->rkt) {
+        char group[KAFKA_TOPIC_MAX];
+        kafka_handle_setting(c->link.rk, "group.id", group, sizeof(group));
         return kafka_link_fail(&c->link, err, &f, rd_kafka_message_errstr(m),
-                               "could not read from Kafka");
+                               "could not read from Kafka%s%s%s",
+                               c->grouped ? " in group '" : "", c->grouped ? group : "",
+                               c->grouped ? "'" : "");
     }
     snprintf(c->name, sizeof(c->name), "%s", rd_kafka_topic_name(m->rkt));
     int rc = kafka_fail(err, &f, rd_kafka_message_errstr(m),

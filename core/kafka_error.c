@@ -8,7 +8,7 @@
 #define FENCED   "another producer has taken over, or the transaction took too long"
 #define START_IT "start the broker, or check --brokers (OFFPEAK_BROKERS)"
 #define TOPICS   "run: offpeak topics check"
-#define ALLOW    "run: offpeak topics check, which prints the missing permissions"
+#define ALLOW    "run: offpeak topics check --allow ROLE=USER, which names what is missing"
 #define SECURITY "check security.*, sasl.* and ssl.* in the file named by kafka.file"
 #define INSTANCE "stop the other process, or give this one another name"
 
@@ -178,6 +178,11 @@ enum kafka_refused_why kafka_fault_refusal(int code)
 {
     const struct row *row = row_of(code);
     return row ? row->why : 0;
+}
+
+bool kafka_denied(const struct err *err)
+{
+    return strcmp(err->hint, ALLOW) == 0;
 }
 
 const char *kafka_fault_words(int code)

@@ -42,6 +42,8 @@ int kafka_conf_create(rd_kafka_conf_t **ret, const struct kafka_conf *conf,
 int kafka_conf_set(rd_kafka_conf_t *c, const struct kafka_row *rows, size_t n,
                    struct err *err);
 void kafka_conf_destroyp(rd_kafka_conf_t **c);
+/* What a handle was made with, such as its group.id; "" when it is not set. */
+void kafka_handle_setting(rd_kafka_t *rk, const char *name, char *ret, size_t size);
 
 /* Takes *c over in any case. `owner` stays where it is as long as the link lives. */
 int kafka_link_open(struct kafka_link *l, rd_kafka_type_t type, rd_kafka_conf_t **c,

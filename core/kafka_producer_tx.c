@@ -21,8 +21,10 @@ int kafka_producer_init(struct kafka_producer *p, int timeout_ms, struct err *er
                      kafka_left_ms(deadline) > 0;
         int rc = 0;
         if (!again) {
+            char id[KAFKA_TOPIC_MAX];
+            kafka_handle_setting(p->link.rk, "transactional.id", id, sizeof(id));
             rc = kafka_link_fail(&p->link, err, &f, rd_kafka_error_string(e),
-                                 "could not begin to write to Kafka");
+                                 "could not begin to write to Kafka as '%s'", id);
         }
         rd_kafka_error_destroy(e);
         if (!again) {

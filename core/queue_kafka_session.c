@@ -28,14 +28,16 @@ static void wait_ms(struct link *l, int64_t ms)
     pthread_mutex_unlock(&l->mu);
 }
 
-/* Words for people when it lasts; then the next try after a while. */
+/* Words for people when it lasts, or at once where only they can help; then the next try after a
+ * while. */
 static void failed(struct link *l, const struct err *err)
 {
     int64_t now = link_now_ms();
-    if (l->fine_ms == 0) {
+    bool first = l->fine_ms == 0;
+    if (first) {
         l->fine_ms = now;
     }
-    if (now - l->fine_ms >= LINK_TROUBLE_MS) {
+    if ((first && err->retry == RETRY_NEVER) || now - l->fine_ms >= LINK_TROUBLE_MS) {
         link_say(l, err);
         l->fine_ms = now;
     }
