@@ -1,0 +1,168 @@
+#!/usr/bin/env python3
+"""Who may what, on a broker that lets nobody do what no rule allows: the rules that `offpeak topics
+create --allow ROLE=USER` gives are enough for the daemons and for a team's own clients, and a team's
+credentials reach nothing that is another team's. By password and by certificate.
+"""
+import json
+import pathlib
+import signal
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "proof"))
+import lib  # noqa: E402
+import broker  # noqa: E402
+
+JOBS = 20
+SOON = ["-X", "message.timeout.ms=4000", "-X", "transaction.timeout.ms=4000"]
+TEAMS = "ab"
+WAYS = ((False, "a password"), (True, "a certificate"))
+
+
+class World:
+    def __init__(self, place, kafka):
+        self.place, self.kafka, self.sim = place, kafka, place.sim()
+        self.library = kafka.env(newest=True)["LD_LIBRARY_PATH"]  # it can give all permissions
+
+    def env(self, user, mtls=False):
+        return self.place.environment(self.sim, LD_LIBRARY_PATH=self.library,
+                                      OFFPEAK_KAFKA_FILE=self.kafka.client(user, mtls))
+
+    def admin(self, *words):
+        done = self.place.offpeak(*words, env=self.env("admin"), timeout=120)
+        lib.equal(f"admin: offpeak {' '.join(words)}", (done.code, done.err), (0, ""))
+
+    def daemon(self, role, mtls=False):
+        words = [f"--set={key}={value}" for key, value in lib.FAST.items()] if role == "worker" else []
+        return self.place.start(role, "--state", self.place.path(role), *words, env=self.env(role, mtls))
+
+    def records(self, topic):
+        return self.kafka.all_of(topic, user="admin")
+
+    def count(self, topic):
+        return len(self.kafka.all_of(topic, user="admin", more=["-f", "%o\n"]))
+
+
+def says(running, *words):
+    return lib.wait_for(lambda: all(word in running.stderr() for word in words) or not running.alive(),
+                        seconds=60) and all(word in running.stderr() for word in words)
+
+
+def stop(running):
+    running.signal(signal.SIGTERM)
+    return running.wait(90).code
+
+
+def lacking(world):
+    """A worker that may nothing, and then one thing more each time."""
+    lib.part("lacking: a worker says which permission is missing, and the command that gives it")
+    command = "offpeak topics create --allow worker=User:worker"
+    steps = (("not allowed for this topic", "topic 'offpeak.ready'", ("read", "topic", "offpeak.ready")),
+             ("not allowed to use this group", "group 'offpeak.worker'", ("read", "group", "offpeak.worker")),
+             ("not allowed to use this transactional id", "as 'offpeak.worker-", None))
+    for reason, name, next_rule in steps:
+        worker = world.daemon("worker")
+        lib.that(reason, says(worker, reason, name, command), worker.stderr())
+        lib.equal("it waits, and ends when told to", stop(worker), 0)
+        if next_rule:
+            world.kafka.acl("allow", "worker", *next_rule)
+
+
+def works(world):
+    lib.part("works: daemons with users of their own answer what a team's client puts")
+    world.admin("topics", "create", "--allow", "worker=worker", "--allow", "scheduler=scheduler")
+    for team in TEAMS:
+        world.admin("budget", "set", team, "--limit", "10", "--per", "total")
+    running = world.daemon("scheduler", mtls=True), world.daemon("worker")
+    for one in running:
+        lib.that("it gets to work", says(one, ": at work"), one.stderr())
+    for mtls, how in WAYS:
+        for team in TEAMS:
+            asked = [lib.job(f"{how[2]}-{i}", f"{i} by {how} of {team}") for i in range(JOBS)]
+            done = world.kafka.put(f"offpeak.jobs.{team}.tags", lib.lines_of(asked), user=f"team-{team}",
+                                   mtls=mtls)
+            lib.that(f"team {team} puts jobs with {how}", done.returncode == 0, last(done))
+    wanted = len(WAYS) * JOBS
+    for team in TEAMS:
+        topic = f"offpeak.results.{team}"
+        lib.wait_for(lambda: world.count(topic) >= wanted, every=0.5)
+        for mtls, how in WAYS:
+            got = group(world, team, topic, f"offpeak.{team}.{how[2]}", mtls, wanted)
+            lib.equal(f"team {team} reads its results with {how}, in a group of its own",
+                      len({json.loads(line)["custom_id"] for line in got}), wanted)
+    return running
+
+
+def group(world, team, topic, name, mtls, count):
+    done = world.kafka.kcat("-q", "-c", count, "-X", "auto.offset.reset=earliest", "-G", name, topic,
+                            user=f"team-{team}", mtls=mtls)
+    return done.stdout.splitlines()
+
+
+def denied(world):
+    lib.part("denied: what team a's credentials do not reach")
+    topics = ["jobs.b.tags", "runs.b", "results.b", "dead.b", "results.a", "dead.a", "spend", "ready", "answers",
+              "batches", "acks", "budgets", "ledger", "open", "marks"]
+    before = {name: world.count(f"offpeak.{name}") for name in topics}
+    lib.that("there is something to see", before["results.b"] and before["spend"], before)
+    for mtls, how in WAYS:
+        for name in topics:
+            done = world.kafka.put(f"offpeak.{name}", "stranger:{}\n", user="team-a", mtls=mtls,
+                                   more=["-K:", *SOON])
+            lib.that(f"it cannot write {name} with {how}", done.returncode != 0, last(done))
+        for name in ("jobs.b.tags", "results.b", "dead.b", "runs.b", "spend", "ready", "answers", "batches"):
+            done = world.kafka.kcat("-C", "-e", "-o", "beginning", "-t", f"offpeak.{name}", user="team-a", mtls=mtls)
+            lib.that(f"nor read {name}", not done.stdout and "authorization" in done.stderr.lower(), last(done))
+        for name in ("offpeak.worker-1", "offpeak.scheduler"):
+            done = world.kafka.put("offpeak.jobs.a.tags", "{}\n", user="team-a", mtls=mtls,
+                                   more=["-X", f"transactional.id={name}", *SOON])
+            lib.that(f"nor be {name}", done.returncode != 0, last(done))
+        for name in ("offpeak.worker", "offpeak.scheduler", "offpeak.b.app", "offpeak.bi.app"):
+            done = world.kafka.kcat("-q", "-c1", "-G", name, "offpeak.results.a", user="team-a", mtls=mtls)
+            lib.that(f"nor read as group {name}", done.returncode != 0 and "group" in done.stderr.lower(), last(done))
+    after = {name: world.count(f"offpeak.{name}") for name in topics}
+    lib.equal("nothing has changed there", [name for name in topics if before[name] != after[name]], [])
+    listed = world.kafka.kcat("-L", "-J", user="team-a").stdout
+    lib.equal("what it sees is its own", [t["topic"] for t in json.loads(listed)["topics"]
+                                          if ".b" in t["topic"]], [])
+
+
+def last(done):
+    return (done.stderr.strip().splitlines() or [""])[-1]
+
+
+def commits(world, running):
+    """A worker that may begin, but not write what it has bought."""
+    lib.part("withdrawn: a permission that a worker at work has no more")
+    worker = running[1]
+    world.kafka.acl("remove", "worker", "topic", "offpeak.spend")
+    world.kafka.put("offpeak.jobs.a.tags", lib.lines_of([lib.job("late", "a late question")]), user="team-a")
+    lib.that("it says so", says(worker, "offpeak.spend", "not allowed for this topic",
+                                "offpeak topics create --allow worker=User:worker"), worker.stderr()[-900:])
+    ended = worker.wait(120)
+    lib.that("and ends, to be started again", ended.code not in (0, None), ended.err[-400:])
+    world.admin("topics", "create", "--allow", "worker=worker")
+    worker = world.daemon("worker")
+    late = lambda: [line for line in world.records("offpeak.results.a") if '"late"' in line]  # noqa: E731
+    lib.that("with the permission the job is answered", lib.wait_for(late, every=0.5), worker.stderr())
+    lib.equal("once", len(late()), 1)
+    lib.equal("and was bought once", world.sim.invoice()["requests_billed_twice"], 0)
+    for one in (worker, running[0]):
+        lib.equal("it ends when told to", stop(one), 0)
+
+
+def main():
+    lib.start(__doc__)
+    with broker.Broker(secure=True) as kafka, lib.Place() as place:
+        world = World(place, kafka)
+        for team in TEAMS:
+            world.admin("topics", "create", "--team", team, "--feature", "tags", "--allow",
+                        f"producer=team-{team}", "--allow", f"reader=team-{team}")
+        lacking(world)
+        running = works(world)
+        denied(world)
+        commits(world, running)
+    lib.finish()
+
+
+if __name__ == "__main__":
+    main()
