@@ -39,7 +39,8 @@ class World:
         return self.kafka.all_of(topic, user="admin")
 
     def count(self, topic):
-        return len(self.kafka.all_of(topic, user="admin", more=["-f", "%o\n"]))
+        quick = ["-f", "%o\n", "-X", "fetch.wait.max.ms=20"]
+        return len(self.kafka.all_of(topic, user="admin", more=quick))
 
 
 def says(running, *words):
