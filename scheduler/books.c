@@ -10,6 +10,7 @@
 struct limits {
     char scope[TEAM_MAX + FEATURE_MAX + 2];
     struct budget_edit edit; /* the one in force */
+    uint64_t commit;         /* of its row */
 };
 
 struct books {
@@ -83,7 +84,8 @@ static int out_of_memory(struct err *err)
     return err_set(err, ERR_FAIL, "could not keep the books: out of memory");
 }
 
-static int apply_edit(struct books *b, const struct budget_edit *edit, struct err *err)
+static int apply_edit(struct books *b, const struct budget_edit *edit, uint64_t commit,
+                      struct err *err)
 {
     struct limits key = {0};
     bool fresh;
@@ -92,30 +94,49 @@ static int apply_edit(struct books *b, const struct budget_edit *edit, struct er
     if (!l) {
         return out_of_memory(err);
     }
-    if (fresh || edit->edit > l->edit.edit) {
+    if (fresh || edit->edit >= l->edit.edit) {
         l->edit = *edit;
+        l->commit = commit;
     }
     return 0;
+}
+
+/* Was this row applied, or a later edit of its scope? By the numbers of the edits: those of
+ * commits are each writer's own, and two who edit have two clocks. */
+static bool is_known(const struct books *b, const struct queue_msg *row)
+{
+    struct limits key = {0};
+    const char *mark = memrchr(row->key.p, '#', row->key.n);
+    size_t n = mark ? (size_t)(mark - row->key.p) : row->key.n;
+    if (!mark || n >= sizeof(key.scope)) {
+        return false; /* decoding it will say what is wrong */
+    }
+    memcpy(key.scope, row->key.p, n);
+    struct limits *const *found = tfind(&key, &b->limits, limits_cmp);
+    char number[24] = "";
+    memcpy(number, mark + 1, MIN_OF(row->key.n - n - 1, sizeof(number) - 1));
+    uint64_t edit = strtoull(number, NULL, 10);
+    return found && ((*found)->edit.edit > edit ||
+                     ((*found)->edit.edit == edit && (*found)->commit == row->commit));
 }
 
 int books_refresh_limits(struct books *b, struct queue_cursor *c, struct err *err)
 {
     struct queue_msg row;
     struct budget_edit edit;
-    uint64_t newest = b->budgets_seen;
+    int changed = 0;
     int rc = queue_read_table(c, TABLE_BUDGETS, 0, SPAN_NONE);
     while (rc >= 0 && (rc = queue_read(c, &row, err)) > 0) {
-        if (row.commit <= b->budgets_seen) {
+        if (is_known(b, &row)) {
             continue;
         }
         rc = budget_edit_decode(row.value, &edit, err);
         if (rc >= 0) {
-            rc = apply_edit(b, &edit, err);
+            rc = apply_edit(b, &edit, row.commit, err);
         }
-        newest = MAX_OF(newest, row.commit);
+        changed = 1;
+        b->budgets_seen = MAX_OF(b->budgets_seen, row.commit);
     }
-    int changed = newest > b->budgets_seen;
-    b->budgets_seen = newest;
     return rc < 0 ? rc : changed;
 }
 

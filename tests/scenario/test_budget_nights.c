@@ -84,6 +84,19 @@ static void test_a_total_waits_for_a_person_and_a_raised_limit_opens_it(void **s
     assert_int_equal(world_fold(&world, "search").settled, 30);
 }
 
+/* Two who edit at once may give one number twice: the row that stands is the one that counts. */
+static void test_an_edit_of_the_same_number_counts_when_it_replaces_one(void **state)
+{
+    (void)state;
+    world_budget(&world, "search", 1, (struct world_limits){.total = 10 * BOUND});
+    given_jobs("search.tags", 30);
+    world_pass(&world, DAY_MS);
+    assert_in_range(world_fold(&world, "search").settled, 18, 19);
+    world_budget(&world, "search", 1, (struct world_limits){.total = 100 * BOUND});
+    world_pass(&world, 3 * HOUR_MS);
+    assert_int_equal(world_fold(&world, "search").settled, 30);
+}
+
 static void test_one_feature_at_its_limit_does_not_stop_its_neighbour(void **state)
 {
     (void)state;
@@ -312,6 +325,7 @@ int main(void)
         T(test_the_rest_goes_on_at_midnight_utc),
         T(test_a_month_stays_closed_over_night_and_opens_with_the_next),
         T(test_a_total_waits_for_a_person_and_a_raised_limit_opens_it),
+        T(test_an_edit_of_the_same_number_counts_when_it_replaces_one),
         T(test_one_feature_at_its_limit_does_not_stop_its_neighbour),
         T(test_a_teams_limit_holds_over_its_features_together),
         T(test_a_charge_belongs_to_the_day_of_its_reservation),
