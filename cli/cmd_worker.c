@@ -65,6 +65,17 @@ static bool worker_refused(const void *ctx, struct err *err)
     return true;
 }
 
+/* Jobs that were held back can go on. */
+static bool worker_again(const void *ctx)
+{
+    const struct worker_daemon *w = ctx;
+    struct worker_status status = {0};
+    if (w->worker) {
+        worker_status(w->worker, &status);
+    }
+    return status.held_again;
+}
+
 static void worker_close(void *ctx)
 {
     struct worker_daemon *w = ctx;
@@ -78,6 +89,7 @@ static const struct daemon_role role = {
     .open = worker_open,
     .drain = worker_leave,
     .drained = worker_left,
+    .again = worker_again,
     .refused = worker_refused,
     .close = worker_close,
 };

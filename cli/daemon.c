@@ -18,7 +18,9 @@ extern char **environ;
 #define CLOSE_MS     2000
 /* After a role stopped the queue says in this time that its share is lost: else it is the role
  * that cannot go on. */
-#define STOPPED_MS 20000
+#define STOPPED_MS         20000
+#define DAEMON_REFUSALS    20
+#define DAEMON_REFUSALS_MS 60000
 
 enum life { STANDBY, AT_WORK, DRAINING };
 
@@ -43,6 +45,8 @@ struct daemon {
     bool lost;    /* taken away: let go once the role is closed */
     bool reload, leave, over;
     bool stopped; /* the role cannot go on: `why` */
+    unsigned refusals;
+    int64_t refusal_ms;
     int64_t deadline_ms, stopped_ms, refused_ms, notified_ms;
     struct err why, *err; /* err: how daemon_run ends */
 };
@@ -280,12 +284,33 @@ static void look_at_account(struct daemon *d)
     }
 }
 
+static void look_at_held(struct daemon *d)
+{
+    if (d->life == AT_WORK && d->role->again && d->role->again(d->ctx)) {
+        say(d, d->role->name, "what was held back can go on");
+        drain(d);
+    }
+}
+
+/* A commit that was refused for one record leaves the share as it is: opened anew the role leaves
+ * that record out. DAEMON_REFUSALS times in a row, and then it is not that. */
+static bool is_refusal(struct daemon *d)
+{
+    int64_t now = loop_now_ms(d->loop);
+    if (now - d->refusal_ms >= DAEMON_REFUSALS_MS) {
+        d->refusals = 0;
+    }
+    d->refusal_ms = now;
+    return d->why.code == ERR_INPUT && d->refusals++ < DAEMON_REFUSALS;
+}
+
 /* A role stops when a commit fails; the queue then says that the share is lost. If it does not,
  * the role cannot do its work here. */
 static void look_at_stop(struct daemon *d)
 {
     if (d->life == AT_WORK) {
         say_err(d, d->role->name, &d->why);
+        d->stopped = !is_refusal(d);
         drain(d);
         close_role(d);
     } else if (loop_now_ms(d->loop) - d->stopped_ms >= STOPPED_MS) {
@@ -301,6 +326,7 @@ static void on_tick(void *ctx)
         look_at_stop(d);
     } else if (d->life == AT_WORK) {
         look_at_account(d);
+        look_at_held(d);
     }
     if (d->life == DRAINING &&
         (d->stopped || now >= d->deadline_ms || d->role->drained(d->ctx))) {

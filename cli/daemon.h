@@ -47,6 +47,7 @@ struct daemon_role {
     int (*open)(void *ctx, const struct daemon_parts *parts, struct err *err);
     void (*drain)(void *ctx, int64_t wait_ms); /* nothing new is begun */
     bool (*drained)(const void *ctx);
+    bool (*again)(const void *ctx); /* it should be opened anew; or NULL */
     bool (*refused)(const void *ctx, struct err *err); /* the account; or NULL */
     void (*close)(void *ctx); /* also of what was never opened, or half */
 };

@@ -172,8 +172,12 @@ struct queue_to {
 
 int queue_put(struct queue_tx *tx, const struct queue_to *to, struct span headers,
               struct span value, struct err *err);
-/* The largest value that a topic takes. */
-size_t queue_value_max(const struct queue *q, const char *topic);
+/* Would a record of ours be taken there: 1, values of up to *ret_max; 0 nobody knows yet, ask again
+ * (watchers are woken); negative: the broker refuses it, err says why and what to do. Only topics of
+ * one team are looked at, by who writes them: results. and dead. Never waits. */
+int queue_takes(struct queue *q, const char *topic, size_t *ret_max, struct err *err);
+/* The largest value that a topic takes, as far as is known. */
+size_t queue_value_max(struct queue *q, const char *topic);
 /* Passes a record on with new headers; its value is stored as a reference, not again. */
 int queue_forward(struct queue_tx *tx, const struct queue_to *to, struct span headers,
                   const struct queue_at *from, struct err *err);

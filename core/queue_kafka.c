@@ -381,6 +381,7 @@ struct link *link_close(struct link *l)
     l->slice = queue_tx_drop(l->slice);
     free(l->owned.v);
     free(l->known);
+    free(l->takes);
     pthread_mutex_destroy(&l->mu);
     pthread_mutex_destroy(&l->commit_mu);
     pthread_mutex_destroy(&l->read_mu);

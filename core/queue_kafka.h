@@ -50,8 +50,11 @@
 #define LINK_TROUBLE_MS    10000 /* a failure that lasts so long is told to people */
 #define LINK_READ_MS       30000 /* a command waits for the broker this long */
 #define LINK_CLOCKS_US \
-    ((uint64_t)86400000000) /* clocks of writers differ by a day at most */
-#define LINK_FRESH_MS 100   /* rows just read are not asked for again */
+    ((uint64_t)86400000000)  /* clocks of writers differ by a day at most */
+#define LINK_TAKES_MAX 65536 /* topics of teams that are looked after */
+#define LINK_REFUSED_MS \
+    300000 /* what was refused is tried again then, if nothing else says so */
+#define LINK_FRESH_MS 100 /* rows just read are not asked for again */
 
 enum link_state {
     LINK_AWAY,     /* nothing is assigned */
@@ -84,6 +87,17 @@ struct link_copy {
         uint64_t offset, bytes;
     } marks[LINK_WINDOW_MARKS]; /* how many bytes stood below an offset; a ring */
     size_t first_mark, n_marks;
+};
+
+/* What a team's topic takes. */
+struct link_takes {
+    char topic[QUEUE_NAME_MAX];
+    size_t max; /* bytes of a value */
+    bool known, refused;
+    bool small;  /* refused: because it takes small records only */
+    bool absent; /* refused: because it is not there */
+    struct err why;
+    int64_t looked_ms, until_ms; /* until_ms: then it is tried again */
 };
 
 struct link_assigned {
@@ -126,6 +140,8 @@ struct link {
     size_t n_copies, cap_copies;
     struct link_assigned owned;
     struct link_trim *trims;
+    struct link_takes *takes;
+    size_t n_takes, cap_takes;
 
     enum queue_ownership told; /* the loop's */
     struct loop_wake *wake;
@@ -201,6 +217,8 @@ bool link_name(const struct link *l, const char *topic, struct store_name *ret);
 int32_t link_acks_partition(const struct store_name *topic);
 /* The topic is there, or is made. On the commit thread. */
 int link_ensure(struct link *l, const struct store_name *of, struct err *err);
+/* It is asked for again: it is not there any more. */
+void link_forget(struct link *l, const char *topic);
 
 /* Headers that every record of ours has at its end: commit number and writer. */
 int link_sign(struct buf *block, uint64_t commit, const char *writer);
@@ -238,6 +256,15 @@ int link_restore_end(struct link *l, struct err *err);
 int link_find_new(struct link *l, struct err *err);
 /* Where the copy of a partition begins or goes on, checked against the broker's bounds. */
 int link_place_copy(struct link *l, struct link_copy *c, struct err *err);
+
+/* ---- what teams' topics take (queue_kafka_takes.c) ---- */
+
+/* Is it a topic whose refusal concerns its team alone? */
+bool link_may_refuse(const struct link *l, const char *topic);
+/* Looks at what was asked for. The link's thread. */
+void link_takes_look(struct link *l);
+void link_takes_refused(struct link *l, const char *topic, enum kafka_refused_why why,
+                        const struct err *err);
 
 /* ---- acknowledgements as rows (queue_kafka_acks.c) ---- */
 

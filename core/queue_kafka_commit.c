@@ -36,6 +36,8 @@ struct link_commit {
     struct target *targets;
     size_t n_targets, cap_targets;
     struct ack_plan acks;
+    struct kafka_refusal refused; /* why 0: nothing was */
+    const struct target *only;    /* no other's records are produced */
     struct buf headers, value;
     struct queue_cursor *cursor;
     struct err *err;
@@ -74,7 +76,13 @@ static int target_of(struct link_commit *c, const struct store_name *of, size_t 
     t->seen = of->kind == 'T' ? link_fed(c->l, of) : how == COPY_FOLLOW;
     link_topic(c->l, of->name, t->topic);
     *ret = c->n_targets++;
-    return link_ensure(c->l, of, c->err);
+    int rc = link_ensure(c->l, of, c->err);
+    if ((rc == -(int)KAFKA_REFUSED || rc == -(int)KAFKA_AUTH) &&
+        link_may_refuse(c->l, of->name)) {
+        link_takes_refused(c->l, of->name, KAFKA_NO_TOPIC, c->err);
+        c->err->code = ERR_INPUT;
+    }
+    return rc;
 }
 
 static int find_targets(struct link_commit *c)
@@ -228,15 +236,22 @@ static int produce_acks(struct link_commit *c)
     return r;
 }
 
+static bool is_wanted(const struct link_commit *c, const struct queue_tx *tx,
+                      const struct op *op)
+{
+    return is_put(op) && (!c->only || strcmp(c->targets[tx->names[op->name].part].topic,
+                                             c->only->topic) == 0);
+}
+
 static int produce_all(struct link_commit *c)
 {
     int r = 0;
     for (const struct queue_tx *tx = c->group; r == 0 && tx; tx = tx->next) {
         for (size_t i = 0; r == 0 && i < tx->n_ops; i++) {
-            r = is_put(&tx->ops[i]) ? produce_op(c, tx, &tx->ops[i]) : 0;
+            r = is_wanted(c, tx, &tx->ops[i]) ? produce_op(c, tx, &tx->ops[i]) : 0;
         }
     }
-    return r < 0 ? r : produce_acks(c);
+    return r < 0 || c->only ? r : produce_acks(c);
 }
 
 /* ---- one transaction of the broker ---- */
@@ -276,6 +291,12 @@ static int send_offsets(struct link_commit *c)
     return r;
 }
 
+static int give_up(struct link *l, struct err *err)
+{
+    int aborted = kafka_producer_abort(l->producer, LINK_INIT_MS, err);
+    return aborted == 1 ? link_producer_make(l, err) : aborted;
+}
+
 /* 0 done, or the class of what went wrong; KAFKA_REMAKE also when it could not be aborted. */
 static int try_once(struct link_commit *c)
 {
@@ -287,6 +308,10 @@ static int try_once(struct link_commit *c)
     int r = kafka_producer_begin(l->producer, c->err);
     if (r == 0) {
         r = produce_all(c);
+        if (r == -(int)KAFKA_REMAKE) {
+            r = -(
+                int)KAFKA_ABORT; /* no commit was asked for: it can be given up and done again */
+        }
     }
     if (r == 0) {
         r = send_offsets(c);
@@ -294,23 +319,78 @@ static int try_once(struct link_commit *c)
     if (r == 0 || r == -(int)KAFKA_REMAKE || r == -(int)KAFKA_FENCED) {
         return r;
     }
-    int aborted = kafka_producer_abort(l->producer, LINK_INIT_MS, &aside);
-    if (aborted == 1) {
-        aborted = link_producer_make(l, &aside);
-    }
+    const struct kafka_refusal *refused = kafka_producer_refused(l->producer);
+    c->refused = refused ? *refused : (struct kafka_refusal){0};
+    int aborted = give_up(l, &aside);
     return aborted < 0 ? -(int)KAFKA_REMAKE : r;
 }
 
-/* A topic that link_ensure has seen is news to the broker that was asked now. */
+static const struct target *target_called(const struct link_commit *c, const char *topic)
+{
+    for (size_t i = 0; i < c->n_targets; i++) {
+        if (strcmp(c->targets[i].topic, topic) == 0) {
+            return &c->targets[i];
+        }
+    }
+    return NULL;
+}
+
+/* A topic that link_ensure has seen is news to the broker that was asked now; or somebody has
+ * deleted it, and it is made again where that is allowed. */
 static bool not_yet_known(struct link_commit *c, int r)
 {
     const struct timespec pause = {.tv_nsec = 100000000};
-    const struct kafka_refusal *refused = kafka_producer_refused(c->l->producer);
-    if (r != -(int)KAFKA_REFUSED || !refused || refused->why != KAFKA_NO_TOPIC) {
+    struct err aside = {0};
+    const struct target *t = target_called(c, c->refused.topic);
+    if (r != -(int)KAFKA_REFUSED || c->refused.why != KAFKA_NO_TOPIC) {
         return false;
     }
     (void)nanosleep(&pause, NULL);
-    return true;
+    link_forget(c->l, c->refused.topic);
+    return !t || link_ensure(c->l, &t->of, &aside) == 0;
+}
+
+/* The broker did not say which topic it forbids: each team's is tried alone, and nothing of it kept. */
+static const struct target *find_forbidden(struct link_commit *c)
+{
+    struct err aside = {0};
+    const struct target *found = NULL;
+    for (size_t i = 0; !found && i < c->n_targets; i++) {
+        const struct target *t = &c->targets[i];
+        if (!link_may_refuse(c->l, t->of.name) ||
+            kafka_producer_begin(c->l->producer, &aside) < 0) {
+            continue;
+        }
+        c->only = t;
+        int r = produce_all(c);
+        if (r == 0) {
+            r = kafka_producer_flush(c->l->producer, LINK_INIT_MS, &aside);
+        }
+        c->only = NULL;
+        found = r < 0 ? t : NULL;
+        if (give_up(c->l, &aside) < 0) {
+            break;
+        }
+    }
+    return found;
+}
+
+/* What refuses concerns one team: its topic is remembered, and who puts there is told. */
+static void note_refused(struct link_commit *c)
+{
+    const struct target *t = target_called(c, c->refused.topic);
+    if (c->refused.why == KAFKA_NOT_ALLOWED && !c->refused.sure) {
+        t = find_forbidden(c);
+        if (t) {
+            err_set(c->err, ERR_INPUT,
+                    "could not store a record in topic '%s': not allowed", t->topic);
+        }
+    }
+    c->err->code = ERR_INPUT;
+    if (t && link_may_refuse(c->l, t->of.name)) {
+        err_hint(c->err, "run: offpeak topics check, which prints what is missing");
+        link_takes_refused(c->l, t->of.name, c->refused.why, c->err);
+    }
 }
 
 /* 0 done; 1 a record was refused; negative: the session is over. */
@@ -323,8 +403,21 @@ static int commit_there(struct link_commit *c)
             break;
         }
     }
+    if (r ==
+        -(int)
+            KAFKA_ABORT) { /* a forbidden topic drops all records, and may not say why */
+        c->refused = (struct kafka_refusal){.why = KAFKA_NOT_ALLOWED};
+        const struct target *t = find_forbidden(c);
+        if (t) {
+            memcpy(c->refused.topic, t->topic, sizeof(c->refused.topic));
+            c->refused.sure = true;
+            err_set(c->err, ERR_INPUT,
+                    "could not store a record in topic '%s': not allowed", t->topic);
+            r = -(int)KAFKA_REFUSED;
+        }
+    }
     if (r == -(int)KAFKA_REFUSED) {
-        c->err->code = ERR_INPUT;
+        note_refused(c);
         return 1;
     }
     return r;

@@ -93,6 +93,15 @@ static void remember(struct link *l, const char *topic)
     memcpy(l->known[l->n_known++], topic, strlen(topic) + 1);
 }
 
+void link_forget(struct link *l, const char *topic)
+{
+    for (size_t i = l->n_known; i-- > 0;) {
+        if (strcmp(l->known[i], topic) == 0) {
+            memcpy(l->known[i], l->known[--l->n_known], sizeof(l->known[i]));
+        }
+    }
+}
+
 /* A topic just made is not known to every broker at once. */
 static int wait_for(struct link *l, const char *topic, struct err *err)
 {

@@ -399,6 +399,7 @@ static int work_on(struct link *l, struct err *err)
     if (r >= 0) {
         r = link_windows(l, err);
     }
+    link_takes_look(l);
     if (r >= 0) {
         r = look_around(l, err);
     }

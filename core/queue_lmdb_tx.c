@@ -267,11 +267,6 @@ int tx_add_copied(struct queue_tx *tx, enum op_kind kind, const struct copied *c
     return r;
 }
 
-size_t queue_value_max(const struct queue *q, const char *topic)
-{
-    return q->link ? topics_value_max(topics_find(false, topic)) : QUEUE_VALUE_MAX;
-}
-
 int queue_put(struct queue_tx *tx, const struct queue_to *to, struct span headers,
               struct span value, struct err *err)
 {

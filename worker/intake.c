@@ -6,7 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define INTAKE_STEP 500 /* records taken in one turn */
+#define HELD_TEAMS_MAX \
+    64 /* that are asked about again; of more, when one of these goes on */
+#define ASK_AGAIN_MS 20
+#define INTAKE_STEP  500 /* records taken in one turn */
 
 struct intake {
     struct intake_conf conf;
@@ -14,7 +17,9 @@ struct intake {
     struct loop_timer *again; /* more is waiting than one turn takes */
     struct repeats *repeats;
     uint64_t repeated;
-    uint32_t left[LANES];
+    uint32_t left[LANES], held;
+    char held_teams[HELD_TEAMS_MAX][TEAM_MAX + 1];
+    size_t held_teams_n;
     bool started, failed;
     bool dry;   /* the feed had nothing more when it was asked last */
     bool woken; /* and since then something may have come */
@@ -205,6 +210,78 @@ static int take_job(struct intake *in, uint64_t at, struct release *r, struct er
     return r->reusable ? run_reusable(in, at, r, err) : new_call(in, at, r, err);
 }
 
+/* ---- teams whose topics refuse ---- */
+
+/* Nothing is bought for a team that could not get it. */
+static int takes(struct intake *in, const char *team, struct err *err)
+{
+    char topic[QUEUE_NAME_MAX];
+    size_t max;
+    topic_results(team, topic);
+    int rc = queue_takes(in->conf.queue, topic, &max, err);
+    if (rc > 0) {
+        topic_dead(team, topic);
+        rc = queue_takes(in->conf.queue, topic, &max, err);
+    }
+    return rc;
+}
+
+static void hold(struct intake *in, const char *team, const struct err *why)
+{
+    char text[sizeof(why->msg) + sizeof(why->hint) + TEAM_MAX + 40];
+    in->held++;
+    for (size_t i = 0; i < in->held_teams_n; i++) {
+        if (strcmp(in->held_teams[i], team) == 0) {
+            return;
+        }
+    }
+    if (in->held_teams_n < HELD_TEAMS_MAX) {
+        snprintf(in->held_teams[in->held_teams_n++], TEAM_MAX + 1, "%s", team);
+    }
+    snprintf(text, sizeof(text), "jobs of team '%s' wait: %s; %s", team, why->msg,
+             why->hint);
+    in->conf.on_event(in->conf.ctx, team, text);
+}
+
+/* 1 take it, 0 leave it; -1: nobody knows yet, it will be given again. */
+static int may_take(struct intake *in, const struct queue_msg *msg, const char *team)
+{
+    struct err why = {0};
+    int rc = takes(in, team, &why);
+    if (rc == 0) {
+        queue_pause(in->conf.feed, msg->at.topic, msg->at.partition, msg->at.offset);
+        queue_resume(in->conf.feed, msg->at.topic, msg->at.partition);
+        loop_timer_start(in->again, ASK_AGAIN_MS);
+        return -1;
+    }
+    if (rc < 0) {
+        hold(in, team, &why);
+    }
+    return rc > 0;
+}
+
+bool intake_held_again(const struct intake *in)
+{
+    struct err aside;
+    for (size_t i = 0; i < in->held_teams_n; i++) {
+        char topic[QUEUE_NAME_MAX];
+        size_t max;
+        topic_results(in->held_teams[i], topic);
+        bool again = queue_takes(in->conf.queue, topic, &max, &aside) > 0;
+        topic_dead(in->held_teams[i], topic);
+        if (again && queue_takes(in->conf.queue, topic, &max, &aside) > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+uint32_t intake_held(const struct intake *in)
+{
+    return in->held;
+}
+
+/* 0 taken, or left to wait; 1 asked too early: later. */
 static int take(struct intake *in, const struct queue_msg *msg, struct err *err)
 {
     struct release r;
@@ -215,7 +292,12 @@ static int take(struct intake *in, const struct queue_msg *msg, struct err *err)
                        "another version wrote it");
     }
     if (r.verdict != VERDICT_FLUSH) {
-        return take_job(in, at, &r, err);
+        int may = may_take(in, msg, r.team);
+        if (may <= 0) {
+            return may < 0;
+        }
+        int rc = take_job(in, at, &r, err);
+        return MIN_OF(rc, 0);
     }
     int rc = plan_flush(in->conf.plan, msg->at.partition, err);
     return rc < 0 ? rc : settle_ack(in->conf.settle, at);
@@ -242,8 +324,8 @@ static void pull(void *ctx)
         struct queue_msg msg;
         int rc = queue_next(in->conf.feed, &msg, &err);
         in->dry = rc == 0;
-        if (rc > 0) {
-            rc = take(in, &msg, &err);
+        if (rc > 0 && (rc = take(in, &msg, &err)) > 0) {
+            return; /* the timer will ask again */
         }
         if (rc < 0) {
             if (!err.msg[0]) { /* settle has reported it already */

@@ -37,6 +37,7 @@ struct intake_conf {
     const char *origin;                /* the endpoint that is asked */
     const char *pool;                  /* ... in lane pool */
     bool without[LANES]; /* nobody here makes calls in that lane: its jobs are left */
+    void (*on_event)(void *ctx, const char *subject, const char *text); /* for people */
     void (*on_failed)(void *ctx, const struct err *err); /* the process must stop */
     void *ctx;
 };
@@ -44,6 +45,10 @@ struct intake_conf {
 int intake_create(struct intake **ret, const struct intake_conf *conf, struct err *err);
 int intake_start(struct intake *in, struct err *err);
 void intake_wake(struct intake *in); /* no effect before intake_start */
+/* Jobs of teams whose topics refuse results: left where they are. */
+uint32_t intake_held(const struct intake *in);
+/* ... and they would be taken now: by an intake that is made anew. */
+bool intake_held_again(const struct intake *in);
 /* Takes no record more. */
 void intake_stop(struct intake *in);
 /* The feed had nothing more when it was asked last. */

@@ -31,7 +31,10 @@ static int build_result(struct settle *s, const struct ending *e, struct span id
         return 0;
     }
     outcome_too_large(e->outcome, e->outcome->body.n + e->outcome->error.n + id.n, max);
-    return record_result(e->release, SPAN_NONE, e->outcome, &s->head, &s->result);
+    if (id.n > SPEND_ID_MAX) {
+        id = SPAN_NONE;
+    }
+    return record_result(e->release, id, e->outcome, &s->head, &s->result);
 }
 
 struct pricing settle_pricing(const struct settle *s, enum lane lane)
@@ -131,10 +134,29 @@ static int build_all(struct settle *s, const struct ending *e, struct err *err)
     return 0;
 }
 
+/* A team whose topic refuses: its job has no end yet. It stays unacknowledged, its batch stays in the
+ * journal, and who takes them up again finds both. */
+static bool is_refused(struct settle *s, const char *team)
+{
+    char topic[QUEUE_NAME_MAX];
+    struct err why = {0};
+    size_t max;
+    topic_results(team, topic);
+    if (queue_takes(s->conf.queue, topic, &max, &why) < 0) {
+        return true;
+    }
+    topic_dead(team, topic);
+    return queue_takes(s->conf.queue, topic, &max, &why) < 0;
+}
+
 int settle_job(struct settle *s, const struct ending *e)
 {
     struct err err = {0};
     struct slice *slice = NULL;
+    if (is_refused(s, e->release->team)) {
+        done_free(e->done);
+        return 0;
+    }
     if (build_all(s, e, &err) < 0) {
         done_free(e->done);
         return settle_stop(s, &err);

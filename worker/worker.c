@@ -312,6 +312,7 @@ static int make_intake(struct worker *w, struct err *err)
         .without = {[LANE_BATCH] = !w->lane,
                     [LANE_SYNC] = !w->direct[LANE_SYNC],
                     [LANE_POOL] = !w->direct[LANE_POOL]},
+        .on_event = on_event,
         .on_failed = on_stop,
         .ctx = w,
     };
@@ -470,6 +471,8 @@ void worker_status(const struct worker *w, struct worker_status *ret)
         .rejected = n.rejected,
         .cancelled = n.cancelled,
         .repeats = intake_repeats(w->intake),
+        .held = intake_held(w->intake),
+        .held_again = intake_held_again(w->intake),
         .idle = w->recovered && cancels_idle(w->cancels) && intake_idle(w->intake) &&
                 settle_idle(w->settle) && plan_empty(w->plan) &&
                 (!w->lane || lane_batch_idle(w->lane)),

@@ -63,6 +63,8 @@ struct worker_status {
     uint64_t hits, joined, paid, failed, rejected,
         cancelled;        /* jobs settled since the start */
     uint32_t left[LANES]; /* records of lanes this process makes no calls in: not taken */
+    uint32_t held;        /* jobs of teams whose topics refuse results: not taken */
+    bool held_again;      /* ... and they would be now, by a worker that is made anew */
     uint64_t repeats;     /* records seen before: acknowledged, no job */
     bool idle;            /* nothing unsettled anywhere in the worker */
 };
