@@ -43,6 +43,14 @@ bool slice_full(const struct slice *s)
     return s->n == SLICE_JOBS || s->bytes >= SLICE_BYTES;
 }
 
+/* A tombstone has no value at all, and memcpy takes no NULL. */
+static void copy_in(char *to, struct span from)
+{
+    if (from.n) {
+        memcpy(to, from.p, from.n);
+    }
+}
+
 int slice_add(struct slice *s, const struct queue_msg *msg, enum prompt_level level)
 {
     struct slice_raw *raw = &s->raw[s->n];
@@ -51,8 +59,8 @@ int slice_add(struct slice *s, const struct queue_msg *msg, enum prompt_level le
     if (!copy) {
         return -1;
     }
-    memcpy(copy, msg->headers.p, msg->headers.n);
-    memcpy(copy + msg->headers.n, msg->value.p, msg->value.n);
+    copy_in(copy, msg->headers);
+    copy_in(copy + msg->headers.n, msg->value);
     raw->msg = *msg;
     raw->msg.key = SPAN_NONE;
     raw->msg.headers = span_of(copy, msg->headers.n);
