@@ -83,15 +83,15 @@ class Daemon:
 
 
 class System:
-    def __init__(self, faults=None, hold=False, speed=200, arguments=(), **settings):
+    def __init__(self, faults=None, hold=False, speed=200, arguments=(), measure=False, **settings):
         self.sim_options = {"faults": faults, "hold": hold, "speed": speed, "arguments": arguments}
         self.settings = {**SETTINGS, **{k.replace("_", "."): v for k, v in settings.items()}}
-        self.daemons, self.edits = [], 0
+        self.daemons, self.edits, self.measure = [], 0, measure
 
     def __enter__(self):
         self.place = lib.Place()
         self.place.__enter__()
-        self.broker = broker.Broker(keep=lib.options.keep)
+        self.broker = broker.Broker(measure=self.measure, keep=lib.options.keep)
         try:
             self.broker.__enter__()
             self.sim = self.place.sim(**self.sim_options)
