@@ -185,12 +185,6 @@ bool kafka_denied(const struct err *err)
     return strcmp(err->hint, ALLOW) == 0;
 }
 
-const char *kafka_fault_words(int code)
-{
-    const struct row *row = row_of(code);
-    return row ? row->words : NULL;
-}
-
 /* What a class means for a program that ends because of it. */
 static void set_class(struct err *err, enum kafka_class class)
 {

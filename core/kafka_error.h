@@ -23,8 +23,6 @@ struct kafka_fault {
 
 enum kafka_class kafka_fault_class(const struct kafka_fault *fault);
 enum kafka_refused_why kafka_fault_refusal(int code); /* 0: not a refusal of a record */
-/* The reason in words; NULL when only the library's own words are there. */
-const char *kafka_fault_words(int code);
 
 /* err: "<fmt>: <words>", the class's exit code, a hint; returns -class. `detail` are words of the
  * library for a code without a row; NULL: its name. */
