@@ -1,5 +1,6 @@
 /* offpeak audit: does what is stored agree with itself. */
 #include "cli/audit.h"
+#include "cli/broker.h"
 #include "cli/cli.h"
 #include "cli/json.h"
 #include "core/clock.h"
@@ -104,8 +105,15 @@ static void on_queue(void *ctx, const char *queue, const struct audit_counts *n)
 
 /* ---- at the end ---- */
 
+/* What was audited: a folder up to a commit, perhaps beside its owner; or what a broker had. */
+struct extent {
+    uint64_t commit;
+    bool owner;
+    const char *brokers; /* NULL: a folder */
+};
+
 static void print_json(const struct audit_cmd *c, const struct audit_counts *n,
-                       uint64_t commit, bool owner)
+                       const struct extent *of)
 {
     printf("],");
     json_count("differences_found", n->differences);
@@ -116,7 +124,11 @@ static void print_json(const struct audit_cmd *c, const struct audit_counts *n,
     }
     printf("},\"queues\":{%s},\"notes\":[%s],", c->queues.p ? c->queues.p : "",
            c->notes.p ? c->notes.p : "");
-    json_count("commit", commit);
+    if (of->brokers) {
+        json_text("brokers", of->brokers);
+    } else {
+        json_count("commit", of->commit);
+    }
     json_count("jobs", n->jobs);
     json_count("results", n->results);
     json_count("waiting", n->waiting);
@@ -136,12 +148,22 @@ static void print_json(const struct audit_cmd *c, const struct audit_counts *n,
     json_count("invoice_lines", n->bills);
     json_amount("invoice_usd", n->billed);
     json_count("folded", n->folded);
-    printf("\"owner\":%s,\"exit\":%d}\n", owner ? "true" : "false",
+    printf("\"owner\":%s,\"exit\":%d}\n", of->owner ? "true" : "false",
            n->differences ? ERR_PARTIAL : 0);
 }
 
+static void print_extent(const struct extent *of)
+{
+    if (of->brokers) {
+        printf("audited what '%s' has", of->brokers);
+    } else {
+        printf("audited up to commit %" PRIu64 "%s", of->commit,
+               of->owner ? ", beside its owner" : "");
+    }
+}
+
 static void print_text(const struct audit_cmd *c, const struct audit_counts *n,
-                       uint64_t commit, bool owner)
+                       const struct extent *of)
 {
     char one[USD_TEXT_MAX], two[USD_TEXT_MAX];
     if (n->differences > c->listed) {
@@ -150,9 +172,9 @@ static void print_text(const struct audit_cmd *c, const struct audit_counts *n,
     if (c->cli->opt->quiet) {
         return;
     }
-    printf("%saudited up to commit %" PRIu64 "%s\n\n", n->differences ? "\n" : "", commit,
-           owner ? ", beside its owner" : "");
-    fputs(c->queues.p ? c->queues.p : "", stdout);
+    fputs(n->differences ? "\n" : "", stdout);
+    print_extent(of);
+    printf("\n\n%s", c->queues.p ? c->queues.p : "");
     printf("\n  conservation  %" PRIu64 " jobs, %" PRIu64 " runs, %" PRIu64 " repeats\n",
            n->jobs, n->runs, n->repeats);
     printf("  money         %" PRIu64 " spend records, %s paid, %s in doubt; %" PRIu64
@@ -176,26 +198,29 @@ static void print_text(const struct audit_cmd *c, const struct audit_counts *n,
     }
 }
 
-static int facts(struct queue *q, uint64_t *ret_commit, bool *ret_owner, struct err *err)
+static int look(const struct cli *c, struct queue *q, struct extent *ret, struct err *err)
 {
     struct queue_cursor *cur = NULL;
+    if (cli_on_broker(c)) {
+        *ret = (struct extent){.brokers = broker_label(&c->set->broker)};
+        return 0;
+    }
     _cleanup_(buf_fini) struct buf note;
     buf_init(&note, NOTE_BYTES);
     int owner = queue_owner_read(q, &note, err);
     int rc = owner < 0 ? owner : queue_cursor_open(q, &cur, err);
     if (rc >= 0) {
-        rc = queue_last_commit(cur, ret_commit, err);
+        rc = queue_last_commit(cur, &ret->commit, err);
     }
     queue_cursor_close(cur);
-    *ret_owner = owner > 0;
+    ret->owner = owner > 0;
     return rc;
 }
 
 static int audit(struct audit_cmd *c, struct queue *q, struct err *err)
 {
     struct audit_counts n = {0};
-    uint64_t commit = 0;
-    bool owner = false;
+    struct extent of = {0};
     struct audit_conf conf = {.queue = q,
                               .dir = c->cli->data,
                               .invoice = c->cli->opt->invoice,
@@ -204,7 +229,7 @@ static int audit(struct audit_cmd *c, struct queue *q, struct err *err)
                               .on_note = on_note,
                               .on_progress = on_progress,
                               .on_queue = on_queue};
-    int rc = facts(q, &commit, &owner, err);
+    int rc = look(c->cli, q, &of, err);
     if (rc >= 0 && is_json(c)) {
         clear(c);
         printf("{\"differences\":[");
@@ -216,7 +241,7 @@ static int audit(struct audit_cmd *c, struct queue *q, struct err *err)
     if (rc < 0) {
         return rc;
     }
-    (is_json(c) ? print_json : print_text)(c, &n, commit, owner);
+    (is_json(c) ? print_json : print_text)(c, &n, &of);
     return n.differences ? -ERR_PARTIAL : 0;
 }
 
