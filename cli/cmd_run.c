@@ -89,9 +89,13 @@ static bool find_place(const struct infile *f, struct refused_line *l)
     return false;
 }
 
-/* Why a job has no answer, by file and line. What submit refused now was told by it. */
+/* Why a job has no answer, by file and line. What submit refused now was told by it, and what
+ * was asked again by the command that asked first. */
 static void tell_problem(struct run *r, const struct result_head *head, struct span line)
 {
+    if (head->attempt < r->end.row.attempt) {
+        return;
+    }
     _cleanup_(buf_fini) struct buf why;
     buf_init(&why, MESSAGE_MAX);
     if (!strcmp(head->why, "refused_by_provider")) {
