@@ -68,6 +68,7 @@ static const struct access_row {
     {ACCESS_OPERATOR, KAFKA_ACL_TOPIC, "spend", false, BIT(WRITE)},
     {ACCESS_OPERATOR, KAFKA_ACL_TOPIC, "runs.", true, BIT(WRITE)},
     {ACCESS_OPERATOR, KAFKA_ACL_TOPIC, "jobs.", true, BIT(WRITE)},
+    {ACCESS_OPERATOR, KAFKA_ACL_GROUP, "", true, BIT(DESCRIBE)},
 };
 
 static const struct {

@@ -31,6 +31,21 @@ static void add_poll(struct buf *to, const struct beat_poll *p)
     buf_addf(to, ",\"at_ms\":%lld}", (long long)p->at_ms);
 }
 
+void beat_add_gate(struct beat *b, const char *team, const char *feature,
+                   const struct gate *gate, const char *where)
+{
+    if (gate->kind == GATE_OPEN || b->gates_n == BEAT_GATES_MAX) {
+        return;
+    }
+    struct beat_gate *g = &b->gates[b->gates_n++];
+    *g = (struct beat_gate){.closed = gate->closed};
+    snprintf(g->queue, sizeof(g->queue), "%s/%s", team, feature);
+    snprintf(g->why, sizeof(g->why), "%s", gate->why);
+    if (gate->closed) {
+        snprintf(g->hint, sizeof(g->hint), "%s%s", gate->hint, where);
+    }
+}
+
 static void encode(const struct beat *b, struct buf *to)
 {
     buf_addf(to, "{\"started_ms\":%lld,\"next_poll_ms\":%lld,\"waiting\":%llu,",

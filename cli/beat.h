@@ -10,6 +10,7 @@
 
 #include "core/err.h"
 #include "core/record.h"
+#include "scheduler/scheduler.h"
 
 #define BEAT_GATES_MAX 8
 #define BEAT_POLLS_MAX 32 /* the oldest batches at the provider */
@@ -17,7 +18,7 @@
 struct beat_gate {
     char queue[TEAM_MAX + FEATURE_MAX + 2];
     bool closed; /* nothing in flight can reopen it */
-    char why[500], hint[320];
+    char why[600], hint[1400];
 };
 
 struct beat_poll {
@@ -36,6 +37,10 @@ struct beat {
     unsigned polls_n;
 };
 
+/* Adds a gate while there is room for one; `where` ends its command (cli_where), "" when whoever
+ * reads knows. An open one is left out. */
+void beat_add_gate(struct beat *b, const char *team, const char *feature,
+                   const struct gate *gate, const char *where);
 int beat_write(const char *dir, const struct beat *b); /* -1: not written */
 void beat_remove(const char *dir);
 bool beat_read(const char *dir, struct beat *ret); /* false: there is none */

@@ -1,5 +1,7 @@
 #include "cli/begin.h"
 
+#include "cli/layout.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -51,8 +53,63 @@ static int open_file(struct begin *b, struct err *err)
     return rc;
 }
 
+/* ---- on Kafka ---- */
+
+/* The workers make the calls, with a key and settings of their own. */
+static int check_others(const struct cli *c, struct err *err)
+{
+    if (!c->opt->key_file) {
+        return 0;
+    }
+    err_set(err, ERR_USAGE,
+            "could not use --key-file on Kafka: the workers there make the calls, with a "
+            "key of their own");
+    err_hint(err, "offpeak worker --key-file %s", c->opt->key_file);
+    return -ERR_USAGE;
+}
+
+/* The queue's topics, where they are not there yet and the broker lets us make them. */
+static int make_topics(const struct cli *c, struct err *err)
+{
+    const struct broker_settings *set = &c->set->broker;
+    const struct layout_queue queue = {cli_team(c), cli_feature(c), 0};
+    struct kafka_conf conf = broker_kafka(set);
+    struct kafka_admin *admin = NULL;
+    int rc = kafka_admin_open(&admin, &conf, err) < 0 ? -(int)err->code : 0;
+    if (rc >= 0) {
+        rc = layout_ensure(admin, set->prefix, &queue, err);
+    }
+    if (rc == -ERR_FAIL || rc == -ERR_AUTH) {
+        _cleanup_(buf_fini) struct buf words;
+        buf_init(&words, CLI_PATH_MAX);
+        broker_words(set, true, &words);
+        err_hint(err,
+                 "somebody who may has to run: offpeak topics create --team %s --feature "
+                 "%s%s",
+                 queue.team, queue.feature, words.n ? words.p : "");
+    }
+    kafka_admin_destroy(admin);
+    return rc;
+}
+
+static int open_on_broker(struct begin *b, struct err *err)
+{
+    const struct endpoint_need others = {.key = ENDPOINT_KEY_OTHERS};
+    int rc = check_others(b->cli, err);
+    if (rc >= 0) {
+        rc = endpoint_open(&b->endpoint, b->cli, &others, err);
+    }
+    if (rc >= 0) {
+        rc = open_file(b, err);
+    }
+    return rc < 0 || b->cli->opt->dry_run ? rc : make_topics(b->cli, err);
+}
+
 int begin_open(struct begin *b, const struct endpoint_need *need, struct err *err)
 {
+    if (cli_on_broker(b->cli)) {
+        return open_on_broker(b, err);
+    }
     int rc = endpoint_open(&b->endpoint, b->cli, need, err);
     return rc < 0 ? rc : open_file(b, err);
 }
@@ -84,11 +141,25 @@ void begin_fill_row(const struct begin *b, struct run_row *row)
     snprintf(row->reuse, sizeof(row->reuse), "%s", reuse_name((enum reuse)set->reuse));
 }
 
+static void say_settings_of_workers(struct begin *b)
+{
+    const struct option_list *sets = &b->cli->opt->sets;
+    for (unsigned i = 0; i < sets->n; i++) {
+        if (settings_of_worker(sets->v[i])) {
+            say(b, "warning: --set %s changes nothing here: it is for offpeak worker",
+                sets->v[i]);
+        }
+    }
+}
+
 void begin_introduce(struct begin *b)
 {
     const struct submit_digest *d = &b->file.digest;
     if (b->endpoint.key && secret_warning(b->endpoint.key)) {
         say(b, "warning: %s", secret_warning(b->endpoint.key));
+    }
+    if (cli_on_broker(b->cli)) {
+        say_settings_of_workers(b);
     }
     if (b->has_file) {
         bool pool = b->cli->set->cli.lane == LANE_POOL;

@@ -2,7 +2,8 @@
  * begin.h - from a command line to an open session: what comes before any work.
  *
  * `run` and `submit` begin alike: the endpoint is found, the file of jobs read once and the run
- * named, the data folder opened. Fill in `cli` with begin_init, open with begin_open, and close
+ * named, the data folder opened; on Kafka, where others make the calls, no key is asked for and the
+ * queue's topics are made where they lack. Fill in `cli` with begin_init, open with begin_open, and close
  * in any case with begin_close. A regular file is read before anything is made or taken; a pipe
  * needs the data folder first.
  */

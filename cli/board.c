@@ -1,7 +1,9 @@
 #include "cli/board.h"
 
+#include "cli/gates.h"
 #include "cli/limits.h"
 #include "core/clock.h"
+#include "core/jtext.h"
 #include "worker/journal.h"
 
 #include <stdio.h>
@@ -20,7 +22,11 @@ struct board {
     struct queue *queue;
     struct queue_cursor *cur;
     struct run_wanted wanted;
+    const struct cli *cli;
     struct clock clock;
+    struct gates *gates; /* on Kafka; with `admin`, and when both were asked last */
+    struct kafka_admin *admin;
+    int64_t gates_ms;
     struct board_view view;
     struct followed followed[BOARD_RUNS];
 };
@@ -115,12 +121,14 @@ static int look_at_run(struct board *b, struct board_run *r, struct err *err)
     f->wanted = true;
     r->status = *follow_status(f->follow);
     const struct run_row *row = &r->run.row;
+    const struct board_view *v = &b->view;
     bool over = row->complete && r->status.ends >= run_ends(row);
-    r->state = over                                           ? BOARD_OVER
-               : rc > 0                                       ? BOARD_CANCELLED
-               : !row->complete                               ? BOARD_QUEUEING
-               : !b->view.owner || at_gate(&b->view, &r->run) ? BOARD_WAITS
-                                                              : BOARD_WORKING;
+    bool alone = v->remote ? crew_lacks(&v->crew) : !v->owner;
+    r->state = over                           ? BOARD_OVER
+               : rc > 0                       ? BOARD_CANCELLED
+               : !row->complete               ? BOARD_QUEUEING
+               : alone || at_gate(v, &r->run) ? BOARD_WAITS
+                                              : BOARD_WORKING;
     return 0;
 }
 
@@ -159,17 +167,22 @@ static int64_t next_poll(const struct board_view *v, const char *batch)
     return 0;
 }
 
+/* A slice of single calls stands there until the last of them has ended. */
+static void take_slice(struct board_view *v, enum lane lane, struct span row)
+{
+    struct span value;
+    uint64_t calls;
+    if (jtext_get(row, "requests", &value) && span_u64(value, &calls) == 0) {
+        v->single[lane] += calls;
+    }
+}
+
 static int take_batch(struct board *b, const struct queue_msg *msg, struct err *err)
 {
     struct board_view *v = &b->view;
     struct batch row = {.n = 0};
     enum batch_state state;
-    enum lane lane;
     uint32_t calls;
-    if (memchr(msg->key.p, '/', msg->key.n) || journal_lane(msg->value, &lane) < 0 ||
-        lane != LANE_BATCH) {
-        return 0;
-    }
     int rc = journal_decode(msg->value, &row, &state, &calls, err);
     if (rc < 0 || v->batches_all++ >= BOARD_BATCHES) {
         return rc;
@@ -188,16 +201,31 @@ static int take_batch(struct board *b, const struct queue_msg *msg, struct err *
     return 0;
 }
 
+static int take_entry(struct board *b, const struct queue_msg *msg, struct err *err)
+{
+    enum lane lane;
+    bool members = memchr(msg->key.p, '/', msg->key.n);
+    if (members || journal_lane(msg->value, &lane) < 0) {
+        return 0;
+    }
+    if (lane == LANE_BATCH) {
+        return take_batch(b, msg, err);
+    }
+    take_slice(&b->view, lane, msg->value);
+    return 0;
+}
+
 static int look_at_batches(struct board *b, struct err *err)
 {
     struct queue_msg msg;
     uint32_t partitions = 0;
     b->view.batches_n = b->view.batches_all = 0;
+    memset(b->view.single, 0, sizeof(b->view.single));
     int rc = queue_partitions(b->queue, TABLE_BATCHES, &partitions, err);
     for (uint32_t p = 0; p < partitions && rc >= 0; p++) {
         rc = queue_read_table(b->cur, TABLE_BATCHES, p, SPAN_NONE);
         while (rc >= 0 && (rc = queue_read(b->cur, &msg, err)) > 0) {
-            rc = take_batch(b, &msg, err);
+            rc = take_entry(b, &msg, err);
         }
     }
     return rc;
@@ -281,9 +309,39 @@ static int look_at_open(struct board *b, struct err *err)
 
 /* ---- the picture ---- */
 
+/* On Kafka: who is at work, and what the scheduler would say. */
+static int look_at_crew(struct board *b, struct err *err)
+{
+    struct board_view *v = &b->view;
+    struct gates_view gates;
+    int64_t now = clock_mono_ms(&b->clock);
+    if (b->gates_ms && now - b->gates_ms < BOARD_GATES_MS) {
+        return 0;
+    }
+    b->gates_ms = now;
+    int rc = crew_look(b->admin, &b->cli->set->broker, &v->crew, err);
+    rc = rc < 0 ? rc : gates_look(b->gates, &gates, err);
+    if (rc < 0) {
+        return rc;
+    }
+    _cleanup_(buf_fini) struct buf where;
+    buf_init(&where, CLI_PATH_MAX);
+    cli_where(b->cli, &where);
+    v->hidden = gates.hidden;
+    v->beat = (struct beat){.waiting = gates.waiting};
+    for (unsigned i = 0; i < gates.n; i++) {
+        const struct gates_gate *g = &gates.gates[i];
+        beat_add_gate(&v->beat, g->team, g->feature, &g->gate, where.n ? where.p : "");
+    }
+    return 0;
+}
+
 static int look_at_owner(struct board *b, struct err *err)
 {
     struct board_view *v = &b->view;
+    if (v->remote) {
+        return look_at_crew(b, err);
+    }
     _cleanup_(buf_fini) struct buf note;
     buf_init(&note, NOTE_BYTES_MAX);
     int rc = queue_owner_read(b->queue, &note, err);
@@ -302,7 +360,14 @@ int board_look(struct board *b, struct err *err)
     int rc = 0;
     b->view.wall_ms = clock_wall_ms(&b->clock);
     for (size_t i = 0; i < ARRAY_LEN(looks) && rc >= 0; i++) {
-        rc = looks[i](b, err);
+        struct err why = {0};
+        rc = looks[i](b, &why);
+        if (rc < 0 && b->view.remote && kafka_denied(&why)) {
+            b->view.hidden = true; /* the rest can be shown */
+            rc = 0;
+        } else if (rc < 0) {
+            *err = why;
+        }
     }
     return rc < 0 ? rc : 0;
 }
@@ -312,18 +377,39 @@ const struct board_view *board_view(const struct board *b)
     return &b->view;
 }
 
+static int open_remote(struct board *b, struct err *err)
+{
+    const struct kafka_conf kafka = broker_kafka(&b->cli->set->broker);
+    const struct gates_conf gates = {.cli = b->cli,
+                                     .queue = b->queue,
+                                     .team = b->wanted.team,
+                                     .feature = b->wanted.feature};
+    int rc = gates_open(&b->gates, &gates, err);
+    if (rc >= 0 && kafka_admin_open(&b->admin, &kafka, err) < 0) {
+        rc = -(int)err->code;
+    }
+    return rc;
+}
+
 int board_open(struct board **ret, const struct board_conf *conf, struct err *err)
 {
+    bool remote = cli_on_broker(conf->cli);
+    const char *data = remote ? broker_label(&conf->cli->set->broker) : conf->cli->data;
     struct board *b = calloc(1, sizeof(*b));
     if (!b) {
-        return err_set(err, ERR_FAIL, "could not watch '%s': no memory", conf->data);
+        return err_set(err, ERR_FAIL, "could not watch '%s': no memory", data);
     }
+    b->cli = conf->cli;
     b->queue = conf->queue;
     b->wanted = conf->wanted;
     b->clock = clock_real();
-    b->view.data = conf->data;
-    b->view.remote = conf->remote;
+    b->view.data = data;
+    b->view.remote = remote;
+    b->view.broker = &conf->cli->set->broker;
     int rc = queue_cursor_open(b->queue, &b->cur, err);
+    if (rc >= 0 && remote) {
+        rc = open_remote(b, err);
+    }
     if (rc < 0) {
         board_close(b);
         return rc;
@@ -339,6 +425,8 @@ struct board *board_close(struct board *b)
             follow_close(b->followed[i].follow);
         }
         queue_cursor_close(b->cur);
+        gates_close(b->gates);
+        kafka_admin_destroy(b->admin);
         free(b);
     }
     return NULL;

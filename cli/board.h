@@ -2,7 +2,8 @@
  * board.h - where everything stands in a data folder: runs, batches, money, and what waits.
  *
  * board_open once, board_look for every picture: it reads what was committed since, beside the
- * owner or beside nobody, and what the owner leaves (cli/beat.h). At most BOARD_RUNS runs, those
+ * owner or beside nobody, and what the owner leaves (cli/beat.h); on Kafka, who is at work
+ * (cli/crew.h) and which gates are closed (cli/gates.h), every BOARD_GATES_MS. At most BOARD_RUNS runs, those
  * begun last, and BOARD_BATCHES batches are shown; how many there are is counted. Reservations are
  * added up to BOARD_OPEN_ROWS jobs.
  *
@@ -13,6 +14,7 @@
 #define OFFPEAK_CLI_BOARD_H
 
 #include "cli/beat.h"
+#include "cli/crew.h"
 #include "cli/follow.h"
 #include "cli/runs.h"
 #include "worker/batch.h"
@@ -21,6 +23,7 @@
 #define BOARD_BATCHES   12
 #define BOARD_LIMITS    12
 #define BOARD_OPEN_ROWS 20000
+#define BOARD_GATES_MS  2000
 
 enum board_state {
     BOARD_QUEUEING,
@@ -54,14 +57,19 @@ struct board_limit {
 
 struct board_view {
     const char *data; /* the folder, or on Kafka its brokers */
-    bool remote;      /* on Kafka: nobody here knows who works on it */
+    bool remote;      /* on Kafka: `crew` works on it, else the folder's owner */
+    bool hidden;      /* some of it this user may not read */
     int64_t wall_ms;
     bool owner, has_beat;
-    struct beat beat;
+    struct crew crew;
+    const struct broker_settings *broker; /* for the commands that start one */
+    struct beat beat; /* on Kafka what a reader can tell of it: the gates */
     struct board_run runs[BOARD_RUNS]; /* the newest last */
     unsigned runs_n, runs_all;
     struct board_batch batches[BOARD_BATCHES];
     unsigned batches_n, batches_all;
+    uint64_t
+        single[LANES]; /* calls of sync and pool under way, at most: those journaled */
     struct board_limit limits[BOARD_LIMITS];
     unsigned limits_n;
     struct usd_sum reserved;
@@ -71,11 +79,10 @@ struct board_view {
 
 struct board;
 
-/* What, and which runs of it; texts are borrowed. */
+/* What, and which runs of it; all of it is borrowed. */
 struct board_conf {
+    const struct cli *cli;
     struct queue *queue;
-    const char *data;
-    bool remote;
     struct run_wanted wanted;
 };
 int board_open(struct board **ret, const struct board_conf *conf, struct err *err);

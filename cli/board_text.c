@@ -84,7 +84,39 @@ static const char *age(int64_t ms, char ret[static 24])
     return ret;
 }
 
+/* In full, over as many lines as it takes, cut at spaces. */
+static void wrap(struct page *p, struct span text)
+{
+    size_t room = p->width - 2;
+    while (text.n) {
+        size_t n = MIN_OF(text.n, room);
+        while (n < text.n && n > room / 2 && text.p[n] != ' ') {
+            n--;
+        }
+        n = n < text.n && text.p[n] != ' ' ? room : n;
+        line(p, false, "  %.*s", (int)n, text.p);
+        n += n < text.n && text.p[n] == ' ';
+        text = span_of(text.p + n, text.n - n);
+    }
+}
+
 /* ---- who works on it ---- */
+
+static void add_crew(struct page *p)
+{
+    const struct board_view *v = p->view;
+    _cleanup_(buf_fini) struct buf words, start;
+    buf_init(&words, LINE_BYTES_MAX);
+    buf_init(&start, LINE_BYTES_MAX);
+    crew_words(&v->crew, &words);
+    if (!crew_lacks(&v->crew)) {
+        line(p, false, "%s at work", words.p);
+        return;
+    }
+    crew_remedy(&v->crew, v->broker, &start);
+    line(p, true, "%s at work; start with", words.p);
+    wrap(p, buf_span(&start));
+}
 
 static void add_head(struct page *p)
 {
@@ -93,7 +125,7 @@ static void add_head(struct page *p)
     clock_time(v->wall_ms, time);
     line(p, true, "%.8s UTC  %s", time + 11, v->data);
     if (v->remote) {
-        line(p, false, "scheduler and workers of Kafka work on it");
+        add_crew(p);
     } else if (!v->owner) {
         line(p, false, "nobody works on it: offpeak run --data %s", v->data);
     } else if (v->beat.next_poll_ms) {
@@ -191,6 +223,23 @@ static void add_batches(struct page *p)
     }
 }
 
+static void add_single(struct page *p)
+{
+    _cleanup_(buf_fini) struct buf text;
+    buf_init(&text, LINE_BYTES_MAX);
+    for (unsigned lane = 0; lane < LANES; lane++) {
+        uint64_t n = p->view->single[lane];
+        if (n) {
+            buf_addf(&text, "%s up to %" PRIu64 " %s", text.n ? "," : "", n,
+                     lane_name((enum lane)lane));
+        }
+    }
+    if (text.n) {
+        line(p, false, "%s", "");
+        line(p, false, "single calls under way:%s", text.p);
+    }
+}
+
 /* ---- money ---- */
 
 static void add_money(struct page *p)
@@ -217,22 +266,6 @@ static void add_money(struct page *p)
 
 /* ---- what waits ---- */
 
-/* In full, over as many lines as it takes, cut at spaces. */
-static void wrap(struct page *p, struct span text)
-{
-    size_t room = p->width - 2;
-    while (text.n) {
-        size_t n = MIN_OF(text.n, room);
-        while (n < text.n && n > room / 2 && text.p[n] != ' ') {
-            n--;
-        }
-        n = n < text.n && text.p[n] != ' ' ? room : n;
-        line(p, false, "  %.*s", (int)n, text.p);
-        n += n < text.n && text.p[n] == ' ';
-        text = span_of(text.p + n, text.n - n);
-    }
-}
-
 static void add_gates(struct page *p)
 {
     const struct board_view *v = p->view;
@@ -247,9 +280,16 @@ static void add_gates(struct page *p)
         buf_init(&text, LINE_BYTES_MAX);
         buf_addf(&text, "%s: %s", g->queue, g->why);
         wrap(p, buf_span(&text));
-        if (g->hint[0]) {
-            line(p, false, "  %s", g->hint);
-        }
+        wrap(p, span_str(g->hint));
+    }
+}
+
+static void add_hidden(struct page *p)
+{
+    if (p->view->hidden) {
+        line(p, false, "%s", "");
+        wrap(p, SPAN_LIT("this user may not read all of it: what is not shown is not "
+                         "known"));
     }
 }
 
@@ -259,8 +299,10 @@ int board_text(const struct board_view *v, unsigned width, bool colour, struct b
     add_head(&p);
     add_runs(&p);
     add_batches(&p);
+    add_single(&p);
     add_money(&p);
     add_gates(&p);
+    add_hidden(&p);
     return ret->failed ? -1 : 0;
 }
 
@@ -303,7 +345,11 @@ int board_line(const struct board_view *v, struct buf *ret)
     if (v->beat.account[0]) {
         buf_addf(ret, "; account: %s", v->beat.account);
     }
-    if (!v->owner && !v->remote) {
+    if (v->remote && crew_lacks(&v->crew)) {
+        buf_adds(ret, "; ");
+        crew_words(&v->crew, ret);
+        buf_adds(ret, " at work");
+    } else if (!v->owner && !v->remote) {
         buf_adds(ret, "; nobody works on it");
     }
     return ret->failed ? -1 : 0;

@@ -54,8 +54,6 @@ struct command {
     const char *doing;    /* said at once on a terminal; NULL: it speaks by itself */
     const char *examples; /* first on its help page */
     uint64_t takes;       /* OPT bits */
-    const char
-        *off_broker; /* why not on Kafka, and what else; NULL: it works there too */
     unsigned needs;
     unsigned operands_min, operands_max;
     int (*run)(struct cli *c, struct err *err);
@@ -84,6 +82,9 @@ int cmd_topics(struct cli *c, struct err *err);
 int cmd_watch(struct cli *c, struct err *err);
 int cmd_worker(struct cli *c, struct err *err);
 
+/* Whose queue is meant: --team and --feature, or "default". */
+const char *cli_team(const struct cli *c);
+const char *cli_feature(const struct cli *c);
 /* On Kafka instead of a data folder; the folder then only holds what a command copies. */
 bool cli_on_broker(const struct cli *c);
 /* What is there, opened to read beside its owner (or to write rows): a data folder must be there. */
@@ -91,5 +92,9 @@ int cli_open_data(const struct cli *c, struct queue **ret, struct err *err);
 /* The same, and a folder is made where there is none. `loop` may be NULL. */
 int cli_open_queue(const struct cli *c, struct loop *loop, struct queue **ret,
                    struct err *err);
+
+/* " --data DIR", or " --brokers LIST" and so on: what another command line needs to mean the same
+ * place. */
+void cli_where(const struct cli *c, struct buf *ret);
 
 #endif

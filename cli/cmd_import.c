@@ -2,6 +2,7 @@
 #include "cli/endpoint.h"
 #include "cli/import.h"
 #include "cli/json.h"
+#include "cli/whole.h"
 #include "core/clock.h"
 
 #include <inttypes.h>
@@ -57,35 +58,26 @@ static int judge(const struct options *o, const struct import_counts *n, struct 
     return -ERR_INPUT;
 }
 
-static int import(const struct cli *c, const struct endpoint *e, struct err *err)
+static int import(const struct cli *c, const struct endpoint *e, struct queue *q,
+                  const char *dir, struct err *err)
 {
     const struct options *o = c->opt;
     const struct clock clock = clock_real();
     struct import_counts counts;
-    struct queue *q = NULL;
-    struct queue_conf own = {
-        .dir = c->data,
-        .owner = true,
-        .max_bytes = (uint64_t)c->set->cli.data_max_bytes,
-    };
-    struct import_conf conf = {
-        .dir = c->data,
+    const struct import_conf conf = {
+        .queue = q,
+        .dir = dir,
         .requests = o->operands[0],
         .answers = o->operands[1],
         .max_line = (size_t)c->set->cli.input_max_line,
-        .team = o->team ? o->team : "default",
+        .team = cli_team(c),
         .origin = e->origin,
         .prices = price_book_version(e->prices),
         .level = (enum prompt_level)c->set->cli.normalise,
         .now_ms = clock_wall_ms(&clock),
         .ttl_ms = c->set->worker.cache_ttl_ms,
     };
-    int rc = queue_open(&q, &own, err);
-    if (rc >= 0) {
-        conf.queue = q;
-        rc = import_batch(&conf, &counts, err);
-    }
-    queue_close(q);
+    int rc = import_batch(&conf, &counts, err);
     if (rc < 0) {
         return rc;
     }
@@ -97,18 +89,45 @@ static int import(const struct cli *c, const struct endpoint *e, struct err *err
     return judge(o, &counts, err);
 }
 
+static int import_into_folder(const struct cli *c, const struct endpoint *e,
+                              struct err *err)
+{
+    struct queue *q = NULL;
+    const struct queue_conf own = {
+        .dir = c->data,
+        .owner = true,
+        .max_bytes = (uint64_t)c->set->cli.data_max_bytes,
+    };
+    int rc = queue_open(&q, &own, err);
+    rc = rc < 0 ? rc : import(c, e, q, c->data, err);
+    queue_close(q);
+    return rc;
+}
+
+static int import_there(const struct cli *c, const struct endpoint *e, struct err *err)
+{
+    struct whole whole;
+    int rc = whole_open(&whole, c, "import", err);
+    rc = rc < 0 ? rc : import(c, e, whole.queue, whole.folder.path, err);
+    whole_close(&whole);
+    return rc;
+}
+
 int cmd_import(struct cli *c, struct err *err)
 {
-    const struct endpoint_need nothing = {.key = false};
+    bool there = cli_on_broker(c);
+    const struct endpoint_need need = {.key = there ? ENDPOINT_KEY_OTHERS
+                                                    : ENDPOINT_KEY_IF_ANY};
     struct endpoint endpoint;
-    int rc = endpoint_open(&endpoint, c, &nothing, err);
-    if (rc >= 0) {
-        if (!c->opt->quiet) {
-            fprintf(stderr, "reading '%s' and '%s'\n", c->opt->operands[0],
-                    c->opt->operands[1]);
-        }
-        rc = import(c, &endpoint, err);
-        endpoint_close(&endpoint);
+    int rc = endpoint_open(&endpoint, c, &need, err);
+    if (rc < 0) {
+        return rc;
     }
+    if (!c->opt->quiet) {
+        fprintf(stderr, "reading '%s' and '%s'\n", c->opt->operands[0],
+                c->opt->operands[1]);
+    }
+    rc = (there ? import_there : import_into_folder)(c, &endpoint, err);
+    endpoint_close(&endpoint);
     return rc;
 }

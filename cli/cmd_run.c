@@ -2,6 +2,7 @@
 #include "cli/begin.h"
 #include "cli/cli.h"
 #include "cli/dryrun.h"
+#include "cli/next.h"
 #include "cli/sink.h"
 #include "cli/summary.h"
 #include "core/jtext.h"
@@ -24,6 +25,19 @@ struct run {
 
 /* ---- before anything is read ---- */
 
+/* On Kafka there is no work for this process to do. */
+static int refuse_without_file(const struct cli *c, struct err *err)
+{
+    _cleanup_(buf_fini) struct buf where;
+    buf_init(&where, CLI_PATH_MAX);
+    cli_where(c, &where);
+    err_set(err, ERR_USAGE,
+            "could not run without a file on Kafka: scheduler and workers work off what "
+            "waits there");
+    err_hint(err, "offpeak watch%s shows how far they are", where.n ? where.p : "");
+    return -ERR_USAGE;
+}
+
 static int check_options(const struct cli *c, struct err *err)
 {
     const struct options *o = c->opt;
@@ -36,6 +50,9 @@ static int check_options(const struct cli *c, struct err *err)
                                  : o->fresh          ? "--fresh"
                                  : o->lane           ? "--lane"
                                                      : NULL;
+    if (!o->operands_n && cli_on_broker(c)) {
+        return refuse_without_file(c, err);
+    }
     if (!o->operands_n && only_with_file) {
         err_set(err, ERR_USAGE, "could not use %s without a file of jobs",
                 only_with_file);
@@ -143,8 +160,8 @@ static int write_out(struct run *r, struct err *err)
     struct follow_status status;
     struct follow_conf conf = {
         .queue = session_queue(r->begin.session),
-        .team = o->team ? o->team : "default",
-        .feature = o->feature ? o->feature : "default",
+        .team = cli_team(r->cli),
+        .feature = cli_feature(r->cli),
         .run = r->begin.file.run,
         .results_from = r->end.row.results_from,
         .no_spend = true,
@@ -171,7 +188,8 @@ static int dry_run(struct run *r, struct err *err)
     struct queue *q = NULL;
     begin_fill_row(&r->begin, &row);
     snprintf(store, sizeof(store), "%s/queue/data.mdb", r->cli->data);
-    int rc = stat(store, &st) == 0 ? cli_open_data(r->cli, &q, err) : 0;
+    bool looks = !cli_on_broker(r->cli) && stat(store, &st) == 0;
+    int rc = looks ? cli_open_data(r->cli, &q, err) : 0;
     struct dryrun_conf conf = {
         .cli = r->cli,
         .endpoint = &r->begin.endpoint,
@@ -198,9 +216,39 @@ static int dry_run(struct run *r, struct err *err)
                          : 0;
 }
 
+/* How the run goes on. What came through a pipe cannot be given again, but all of it is queued, or
+ * its copy is there. */
+static void hint_to_continue(const struct run *r, struct err *err)
+{
+    const struct infile *f = &r->begin.file;
+    _cleanup_(buf_fini) struct buf where;
+    char next[NEXT_MAX];
+    buf_init(&where, CLI_PATH_MAX);
+    cli_where(r->cli, &where);
+    next_command(r->cli, f->run, next);
+    if (f->has_copy && !r->end.submitted) {
+        err_hint(err, "continue with: offpeak run %s --run %s%s", f->path, f->run,
+                 where.n ? where.p : "");
+    } else if (f->copied) {
+        err_hint(err, "continue with: %s", next);
+    } else {
+        err_hint(err, "the same command continues");
+    }
+}
+
+/* On Kafka nobody waits for us. */
+static void explain_signal_there(const struct run *r, struct err *err)
+{
+    const struct session_end *e = &r->end;
+    err_set(err, ERR_TEMP,
+            e->submitted ? "interrupted; scheduler and workers go on with run '%s'"
+                         : "interrupted; scheduler and workers go on with the lines of "
+                           "run '%s' that are queued",
+            r->begin.file.run);
+}
+
 static void explain_signal(const struct run *r, struct err *err)
 {
-    const char *data = r->cli->opt->data;
     char batches[100] = "";
     bool one = r->end.batches == 1, only = r->end.doubtful == 1;
     if (r->end.batches) {
@@ -216,15 +264,6 @@ static void explain_signal(const struct run *r, struct err *err)
     } else {
         err_set(err, ERR_TEMP, "interrupted; %snothing is lost", batches);
     }
-    if (r->begin.file.has_copy && !r->end.submitted) {
-        err_hint(err, "continue with: offpeak run %s --run %s%s%s", r->begin.file.path,
-                 r->begin.file.run, data ? " --data " : "", data ? data : "");
-    } else if (r->begin.file.copied) {
-        err_hint(err, "continue with: offpeak run%s%s", data ? " --data " : "",
-                 data ? data : "");
-    } else {
-        err_hint(err, "the same command continues");
-    }
 }
 
 static int finish(struct run *r, struct err *err)
@@ -238,7 +277,8 @@ static int finish(struct run *r, struct err *err)
         rc = wrote;
     }
     if (r->end.over == SESSION_SIGNAL) {
-        explain_signal(r, err);
+        (cli_on_broker(r->cli) ? explain_signal_there : explain_signal)(r, err);
+        hint_to_continue(r, err);
     }
     bool done = r->end.over == SESSION_DONE;
     struct summary s = {
@@ -291,8 +331,9 @@ static struct endpoint_need endpoint_need(const struct run *r)
     const struct cli_settings *set = &r->cli->set->cli;
     bool pool = r->begin.has_file && set->lane == LANE_POOL;
     bool may_be_pool = !r->begin.has_file && set->pool_servers && set->pool_price;
-    return (struct endpoint_need){.key = !r->cli->opt->dry_run && !pool && !may_be_pool,
-                                  .pool = pool};
+    bool needed = !r->cli->opt->dry_run && !pool && !may_be_pool;
+    return (struct endpoint_need){
+        .key = needed ? ENDPOINT_KEY_NEEDED : ENDPOINT_KEY_IF_ANY, .pool = pool};
 }
 
 static int run(struct run *r, struct err *err)

@@ -1,17 +1,11 @@
 /* offpeak submit: a file of jobs onto the queue, for somebody else to work off. */
 #include "cli/begin.h"
 #include "cli/json.h"
-#include "cli/layout.h"
 #include "cli/next.h"
 #include "cli/runs.h"
 
 #include <inttypes.h>
 #include <stdio.h>
-
-static const char *or_default(const char *name)
-{
-    return name ? name : "default";
-}
 
 static void tell(const struct begin *b, const struct session_end *end, enum next_who who)
 {
@@ -20,8 +14,8 @@ static void tell(const struct begin *b, const struct session_end *end, enum next
     if (o->json) {
         putchar('{');
         json_text("run", b->file.run);
-        json_text("team", or_default(o->team));
-        json_text("feature", or_default(o->feature));
+        json_text("team", cli_team(b->cli));
+        json_text("feature", cli_feature(b->cli));
         json_text("lane", lane_name(row->lane));
         json_count("jobs", run_jobs(row));
         json_count("refused", row->refused);
@@ -74,44 +68,16 @@ static int finish(const struct begin *b, const struct session_end *end, struct e
     return judge(b, &end->row, err);
 }
 
-/* The queue's topics, where they are not there yet and the broker lets us make them. */
-static int make_topics(const struct begin *b, struct err *err)
-{
-    const struct options *o = b->cli->opt;
-    const struct broker_settings *set = &b->cli->set->broker;
-    const struct layout_queue queue = {or_default(o->team), or_default(o->feature), 0};
-    struct kafka_conf conf = broker_kafka(set);
-    struct kafka_admin *admin = NULL;
-    int rc = kafka_admin_open(&admin, &conf, err) < 0 ? -(int)err->code : 0;
-    if (rc >= 0) {
-        rc = layout_ensure(admin, set->prefix, &queue, err);
-    }
-    if (rc == -ERR_FAIL || rc == -ERR_AUTH) {
-        _cleanup_(buf_fini) struct buf words;
-        buf_init(&words, NEXT_MAX);
-        broker_words(set, true, &words);
-        err_hint(err,
-                 "somebody who may has to run: offpeak topics create --team %s --feature "
-                 "%s%s",
-                 queue.team, queue.feature, words.n ? words.p : "");
-    }
-    kafka_admin_destroy(admin);
-    return rc;
-}
-
 static int submit(struct begin *b, struct err *err)
 {
-    const struct endpoint_need nothing = {.key = false};
+    const struct endpoint_need any = {.key = ENDPOINT_KEY_IF_ANY};
     struct session_end end;
     struct session_conf conf = {.cli = b->cli,
                                 .endpoint = &b->endpoint,
                                 .file = &b->file,
                                 .only_queue = true,
                                 .progress = &b->progress};
-    int rc = begin_open(b, &nothing, err);
-    if (rc >= 0 && cli_on_broker(b->cli)) {
-        rc = make_topics(b, err);
-    }
+    int rc = begin_open(b, &any, err);
     if (rc < 0) {
         return rc;
     }

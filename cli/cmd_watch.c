@@ -115,11 +115,24 @@ static void say(struct watch *w, const struct board_view *v)
     w->said_ms = v->wall_ms;
 }
 
+/* null: there is no such thing, or nobody lets us see it. */
+static void json_crew(const char *name, const struct board_view *v, int n)
+{
+    if (v->remote && n != CREW_UNKNOWN) {
+        json_count(name, (uint64_t)n);
+    } else {
+        json_text(name, NULL);
+    }
+}
+
 static void print_json(const struct board_view *v)
 {
     putchar('{');
     json_text("data", v->data);
-    printf("\"owner\":%s,\"runs\":[", v->remote ? "null" : v->owner ? "true" : "false");
+    printf("\"owner\":%s,", v->remote ? "null" : v->owner ? "true" : "false");
+    json_crew("schedulers", v, v->crew.schedulers);
+    json_crew("workers", v, v->crew.workers);
+    printf("\"runs\":[");
     for (unsigned i = 0; i < v->runs_n; i++) {
         const struct board_run *r = &v->runs[i];
         printf("%s{", i ? "," : "");
@@ -146,7 +159,12 @@ static void print_json(const struct board_view *v)
                ",\"due_ms\":%" PRId64 ",\"recovery\":%s}",
                b->created_ms, b->poll_ms, b->due_ms, b->recovery ? "true" : "false");
     }
-    printf("],\"waits\":[");
+    printf("],\"single\":{");
+    for (unsigned lane = LANE_BATCH + 1; lane < LANES; lane++) {
+        printf("%s\"%s\":%" PRIu64, lane > LANE_BATCH + 1 ? "," : "",
+               lane_name((enum lane)lane), v->single[lane]);
+    }
+    printf("},\"waits\":[");
     for (unsigned i = 0; i < v->beat.gates_n; i++) {
         const struct beat_gate *g = &v->beat.gates[i];
         printf("%s{", i ? "," : "");
@@ -222,13 +240,8 @@ static int watch(struct watch *w, struct err *err)
         rc = run_need(w->queue, "watch", &wanted, &run, err);
     }
     if (rc >= 0) {
-        bool remote = cli_on_broker(w->cli);
         const struct board_conf conf = {
-            .queue = w->queue,
-            .data = remote ? broker_label(&w->cli->set->broker) : w->cli->data,
-            .remote = remote,
-            .wanted = wanted,
-        };
+            .cli = w->cli, .queue = w->queue, .wanted = wanted};
         rc = board_open(&w->board, &conf, err);
     }
     if (rc >= 0 && o->json) {

@@ -125,9 +125,8 @@ static const struct command commands[] = {
             "  offpeak import batch-input.jsonl batch-output.jsonl\n"
             "  offpeak import input.jsonl.gz output.jsonl.gz --team search\n"
             "  offpeak run batch-input.jsonl --team search      buys only what is missing\n"
-            "Answers are stored for the team and the endpoint that is set now.\n",
-        .off_broker =
-            "name no brokers (--brokers '' --set kafka.file=) and a folder, --data",
+            "Answers are stored for the team and the endpoint that is set now. On Kafka all\n"
+            "workers are stopped before, and started again: they own what is stored.\n",
         .takes = COMMON | OPT(TEAM) | OPT(INSECURE) | OPT(JSON) | OPT(QUIET),
         .needs = ON_DATA,
         .operands_min = 2,
@@ -173,10 +172,8 @@ static const struct command commands[] = {
             "  offpeak run jobs.jsonl -o results.jsonl --first 20 --max-cost 0.10\n"
             "  zcat jobs.jsonl.gz | offpeak run - -o results.jsonl\n"
             "  offpeak run                                   work off whatever waits\n"
-            "Stopped in any way, the same command continues where it was.\n",
-        .off_broker =
-            "there: offpeak submit FILE, with offpeak scheduler and offpeak worker "
-            "running; in a folder: --brokers ''",
+            "Stopped in any way, the same command continues where it was. On Kafka it submits,\n"
+            "waits for scheduler and workers, and writes what they answer.\n",
         .takes = COMMON | OPT(OUT) | OPT(ERRORS) | OPT(RUN) | OPT(TEAM) | OPT(FEATURE) |
                  OPT(FIRST) | OPT(MAX_COST) | OPT(DRY_RUN) | OPT(FRESH) | OPT(REUSE) |
                  OPT(LANE) | OPT(WAIT) | OPT(KEY_FILE) | OPT(INSECURE) | OPT(TEMPLATE) |
@@ -217,7 +214,7 @@ static const struct command commands[] = {
     {
         .name = "submit",
         .operands = "FILE...|-",
-        .what = "put a file of jobs on the queue; `offpeak run` works them off",
+        .what = "put a file of jobs on the queue, for others to work off",
         .examples =
             "  offpeak submit jobs.jsonl --team search --feature tags\n"
             "  zcat jobs.jsonl.gz | offpeak submit - --run night-21\n"

@@ -485,7 +485,7 @@ static int check_broker(const struct cli *c, const struct daemon_role *role,
 
 int daemon_run(struct cli *c, const struct daemon_role *role, void *ctx, struct err *err)
 {
-    const struct endpoint_need none = {.key = false};
+    const struct endpoint_need any = {.key = ENDPOINT_KEY_IF_ANY};
     struct daemon d = {.magic = DAEMON_MAGIC,
                        .cli = c,
                        .role = role,
@@ -496,7 +496,7 @@ int daemon_run(struct cli *c, const struct daemon_role *role, void *ctx, struct 
     progress_init(&d.progress, c->opt->quiet, true);
     int rc = check_broker(c, role, err);
     if (rc >= 0) {
-        rc = endpoint_open(&d.endpoint, c, &none, err);
+        rc = endpoint_open(&d.endpoint, c, &any, err);
     }
     if (rc >= 0) {
         rc = daemon_folder_open(&d.folder, c, role->name, err);

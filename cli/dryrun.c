@@ -146,7 +146,7 @@ static int open_work(struct work *w, struct page_source *from, struct err *err)
     const struct cli *c = w->conf->cli;
     struct clock clock = clock_real();
     struct job_head head = {.attempt = 1, .line = 1};
-    w->team = c->opt->team ? c->opt->team : "default";
+    w->team = cli_team(c);
     struct scheduler_lane lanes[LANES];
     endpoint_lanes(w->conf->endpoint, lanes);
     w->terms = lanes[w->conf->row->lane];

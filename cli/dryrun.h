@@ -28,7 +28,7 @@ struct dryrun_conf {
     const struct endpoint *endpoint;
     const struct infile *file;
     const struct run_row *row; /* options of the run */
-    struct queue *queue;       /* NULL: no data folder yet */
+    struct queue *queue;       /* NULL: no stored answers are looked at */
     struct progress *progress;
 };
 

@@ -68,18 +68,22 @@ int endpoint_open(struct endpoint *ret, const struct cli *c,
                   const struct endpoint_need *need, struct err *err)
 {
     *ret = (struct endpoint){0};
+    bool others = need->key == ENDPOINT_KEY_OTHERS;
+    enum servers_use use = others       ? SERVERS_OTHERS
+                           : need->pool ? SERVERS_NEEDED
+                                        : SERVERS_IF_ANY;
     int rc = open_address(ret, c, err);
-    if (rc >= 0) {
-        rc = open_key(ret, c, need->key, err);
+    if (rc >= 0 && !others) {
+        rc = open_key(ret, c, need->key == ENDPOINT_KEY_NEEDED, err);
     }
-    if (rc >= 0 && (ret->key || !need->pool)) {
+    if (rc >= 0 && (ret->key || !need->pool) && !others) {
         rc = check_plain(ret, c, err);
     }
     if (rc >= 0) {
         rc = open_prices(ret, c, err);
     }
     if (rc >= 0) {
-        rc = servers_open(&ret->pool, c, need->pool, err);
+        rc = servers_open(&ret->pool, c, use, err);
     }
     if (rc < 0) {
         endpoint_close(ret);
@@ -96,9 +100,9 @@ void endpoint_close(struct endpoint *e)
 
 int endpoint_reopen(struct endpoint *e, const struct cli *c, struct err *err)
 {
-    const struct endpoint_need none = {.key = false};
+    const struct endpoint_need any = {.key = ENDPOINT_KEY_IF_ANY};
     struct endpoint next;
-    int rc = endpoint_open(&next, c, &none, err);
+    int rc = endpoint_open(&next, c, &any, err);
     if (rc >= 0 && !next.key && e->key) { /* the environment's string was wiped */
         rc = worker_account_fingerprint(next.base_url, e->key, next.account, err);
         next.key = rc < 0 ? NULL : TAKE_PTR(e->key);

@@ -27,8 +27,13 @@ struct endpoint {
     struct servers pool;
 };
 
+enum endpoint_key {
+    ENDPOINT_KEY_IF_ANY,
+    ENDPOINT_KEY_NEEDED, /* there must be one */
+    ENDPOINT_KEY_OTHERS, /* others make the calls: ours is not asked for, nor the pool's */
+};
 struct endpoint_need {
-    bool key;  /* there must be one */
+    enum endpoint_key key;
     bool pool; /* servers of one's own must be given; nothing else has to be asked */
 };
 

@@ -1,6 +1,7 @@
 #include "cli/follow.h"
 
 #include "cli/seen.h"
+#include "core/kafka.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -235,12 +236,27 @@ static int step(struct follow *f, struct queue_cursor *from, take_fn take,
     return 1;
 }
 
+/* On Kafka a team may read its results, and what all teams spend only when it was let. */
+static int step_spend(struct follow *f, struct err *err)
+{
+    struct err why = {0};
+    int rc = step(f, f->spend, take_spend, &why);
+    if (rc < 0 && kafka_denied(&why)) {
+        f->conf.no_spend = f->status.no_money = true;
+        return 0;
+    }
+    if (rc < 0) {
+        *err = why;
+    }
+    return rc;
+}
+
 int follow_step(struct follow *f, struct err *err)
 {
     int results = step(f, f->results, take_result, err);
     int spend = 0;
     if (results >= 0 && !f->conf.no_spend) {
-        spend = step(f, f->spend, take_spend, err);
+        spend = step_spend(f, err);
     }
     return results < 0 ? results : spend < 0 ? spend : results || spend;
 }

@@ -40,6 +40,7 @@ struct follow_status {
     uint64_t max_cost;              /* of the cancelled: for want of --max-cost */
     uint64_t unlimited; /* without an output limit of their own: bound by the model's */
     struct totals money;
+    bool no_money; /* this user may not read `spend`: what it cost is not known */
 };
 
 int follow_open(struct follow **ret, const struct follow_conf *conf, struct err *err);

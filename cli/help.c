@@ -121,7 +121,8 @@ void help_markdown(void)
         "provider a command ends at once. While single calls are under way (`--lane sync`,\n"
         "`--lane pool`) nothing more is sent, and their answers are waited for, `stop.wait` (25 s)\n"
         "at most, because a call whose answer is not seen counts as in doubt. A second Ctrl-C\n"
-        "leaves at once. SIGTERM is the same, with another exit code.\n"
+        "leaves at once. SIGTERM is the same, with another exit code. On Kafka scheduler and\n"
+        "workers go on without it.\n"
         "\n## Exit codes\n\n"
         "They will not be renumbered. When several hold, the first of 1, 4, 5, 8, 6, 3.\n\n"
         "| code | meaning |\n|---|---|\n");

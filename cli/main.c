@@ -136,42 +136,6 @@ static int find_data(struct cli *c, struct err *err)
     return c->opt->data ? 0 : make_folders(c->data, err);
 }
 
-bool cli_on_broker(const struct cli *c)
-{
-    return c->set && broker_is_set(&c->set->broker);
-}
-
-int cli_open_queue(const struct cli *c, struct loop *loop, struct queue **ret,
-                   struct err *err)
-{
-    struct queue_broker broker;
-    struct queue_conf conf = {
-        .dir = c->data, .loop = loop, .max_bytes = (uint64_t)c->set->cli.data_max_bytes};
-    if (cli_on_broker(c)) {
-        broker_queue(&c->set->broker, QUEUE_READER, &broker);
-        conf.broker = &broker;
-        if (mkdir(c->data, 0700) && errno != EEXIST) {
-            return err_set(err, ERR_FAIL, "could not create '%s': %s", c->data,
-                           strerror(errno));
-        }
-    }
-    return queue_open(ret, &conf, err);
-}
-
-int cli_open_data(const struct cli *c, struct queue **ret, struct err *err)
-{
-    struct stat st;
-    char store[CLI_PATH_MAX + 32];
-    snprintf(store, sizeof(store), "%s/queue/data.mdb", c->data);
-    if (!cli_on_broker(c) && stat(store, &st)) {
-        err_set(err, ERR_USAGE, "could not open data folder '%s': %s", c->data,
-                errno == ENOENT ? "nothing has run in it yet" : strerror(errno));
-        err_hint(err, "offpeak run FILE fills it; name another one with --data DIR");
-        return -ERR_USAGE;
-    }
-    return cli_open_queue(c, NULL, ret, err);
-}
-
 /* ---- running a command ---- */
 
 static int check_operands(const struct command *cmd, const struct options *o,
@@ -201,17 +165,6 @@ static int finish_output(int rc, struct err *err)
     return rc;
 }
 
-static int check_broker(const struct command *cmd, const struct cli *c, struct err *err)
-{
-    if (!cmd->off_broker || !cli_on_broker(c)) {
-        return 0;
-    }
-    err_set(err, ERR_USAGE, "could not run '%s' on Kafka: it works in a data folder",
-            cmd->name);
-    err_hint(err, "%s", cmd->off_broker);
-    return -ERR_USAGE;
-}
-
 static int run_command(const struct command *cmd, struct cli *c, struct err *err)
 {
     struct settings settings = {0};
@@ -222,7 +175,6 @@ static int run_command(const struct command *cmd, struct cli *c, struct err *err
     if (rc >= 0 && cmd->needs & NEEDS_CONFIG) {
         rc = settings_load(&settings, c->opt, environ, err);
         c->set = &settings;
-        rc = rc < 0 ? rc : check_broker(cmd, c, err);
     }
     if (!(cmd->takes & OPT(KEY_FILE))) {
         wipe_environment(&c->env);

@@ -20,15 +20,16 @@ int next_who(const struct cli *c, struct queue *q, struct err *err)
 void next_command(const struct cli *c, const char *run, char ret[static NEXT_MAX])
 {
     _cleanup_(buf_fini) struct buf words;
-    const char *data = c->opt->data;
+    bool pool = c->set->cli.lane == LANE_POOL;
     buf_init(&words, NEXT_MAX);
     if (cli_on_broker(c)) {
         buf_addf(&words, "offpeak results --run %s -o OUT --wait", run);
-        broker_words(&c->set->broker, false, &words);
     } else {
-        bool pool = c->set->cli.lane == LANE_POOL;
-        buf_addf(&words, "offpeak run%s%s%s", data ? " --data " : "", data ? data : "",
-                 pool ? " --set pool.servers=URL,... --set pool.price=PRICE" : "");
+        buf_adds(&words, "offpeak run");
+    }
+    cli_where(c, &words);
+    if (pool && !cli_on_broker(c)) {
+        buf_adds(&words, " --set pool.servers=URL,... --set pool.price=PRICE");
     }
     snprintf(ret, NEXT_MAX, "%s", words.n ? words.p : "");
 }

@@ -132,11 +132,12 @@ static int open_key(struct servers *s, const struct cli_settings *set, struct er
     return set->pool_key_file ? secret_load(&s->key, &from, err) : 0;
 }
 
-static int open_all(struct servers *s, const struct cli *c, struct err *err)
+static int open_all(struct servers *s, const struct cli *c, enum servers_use use,
+                    struct err *err)
 {
     const struct cli_settings *set = &c->set->cli;
     int rc = open_prices(s, set, err);
-    if (rc >= 0) {
+    if (rc >= 0 && use != SERVERS_OTHERS) {
         rc = open_key(s, set, err);
     }
     if (rc >= 0) {
@@ -164,8 +165,10 @@ static bool lacks(struct servers *s, const struct cli_settings *set)
     return s->why;
 }
 
-int servers_open(struct servers *ret, const struct cli *c, bool needed, struct err *err)
+int servers_open(struct servers *ret, const struct cli *c, enum servers_use use,
+                 struct err *err)
 {
+    bool needed = use == SERVERS_NEEDED;
     const struct cli_settings *set = &c->set->cli;
     *ret = (struct servers){0};
     int rc = name_check_team("pool.name", span_str(set->pool_name), err);
@@ -180,7 +183,7 @@ int servers_open(struct servers *ret, const struct cli *c, bool needed, struct e
         }
         return needed ? -(int)ERR_USAGE : 0;
     }
-    return open_all(ret, c, err);
+    return open_all(ret, c, use, err);
 }
 
 void servers_close(struct servers *s)

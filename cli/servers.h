@@ -34,8 +34,13 @@ struct servers {
     const char *why, *hint;        /* n 0: what is missing, and what to give */
 };
 
-/* `needed`: what is missing is ERR_USAGE, not silence. */
-int servers_open(struct servers *ret, const struct cli *c, bool needed, struct err *err);
+enum servers_use {
+    SERVERS_IF_ANY,
+    SERVERS_NEEDED, /* what is missing is ERR_USAGE, not silence */
+    SERVERS_OTHERS, /* others call them: their key is not asked for */
+};
+int servers_open(struct servers *ret, const struct cli *c, enum servers_use use,
+                 struct err *err);
 void servers_close(struct servers *s);
 
 #endif

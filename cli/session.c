@@ -130,6 +130,15 @@ static bool all_results(const struct session *s)
            follow_status(s->follow)->ends >= run_ends(&s->end->row);
 }
 
+/* On Kafka a result and its charge are committed together, and may be seen one after the other. */
+static bool all_booked(const struct session *s)
+{
+    const struct follow_status *f = follow_status(s->follow);
+    uint64_t charged = f->by_status[STATUS_OK] + f->by_status[STATUS_FAILED];
+    return s->scheduler ? scheduler_idle(s->scheduler)
+                        : !s->remote || f->no_money || f->money.jobs >= charged;
+}
+
 /* The run is over; the ledger may still lack its last charges for an instant. */
 static bool is_done(struct session *s, const struct worker_status *w)
 {
@@ -147,8 +156,7 @@ static bool is_done(struct session *s, const struct worker_status *w)
     if (!s->all_done_ms) {
         s->all_done_ms = now;
     }
-    return !s->scheduler || scheduler_idle(s->scheduler) ||
-           now - s->all_done_ms > LEDGER_WAIT_MS;
+    return all_booked(s) || now - s->all_done_ms > LEDGER_WAIT_MS;
 }
 
 /* Any closed gate will do to say what everything waits for. */
@@ -264,7 +272,9 @@ static void show(struct session *s, const struct worker_status *w)
         .jobs = jobs_of_file(s),
         .done_at_start = s->done_at_start,
         .batches = at_provider(&w->lane),
-        .waiting = s->scheduler ? scheduler_waiting(s->scheduler) : 0,
+        .waiting = s->scheduler ? scheduler_waiting(s->scheduler)
+                   : s->remote  ? session_remote_waiting(s)
+                                : 0,
         .next_poll_ms = w->lane.next_poll_ms ? MAX_OF(w->lane.next_poll_ms - now, 0) : -1,
         .elapsed_ms = now - s->started_ms,
     };
@@ -285,7 +295,9 @@ static void session_on_tick(void *ctx)
     struct session *s = CAST_CTX(session, ctx, SESSION_MAGIC);
     struct worker_status w = {0};
     s->ticks++;
-    if (s->ticks % TAKE_OVER_EVERY == 0 && !s->conf.only_queue) {
+    if (s->remote) {
+        session_remote_look(s);
+    } else if (s->ticks % TAKE_OVER_EVERY == 0 && !s->conf.only_queue) {
         session_try_take_over(s);
     }
     if (s->worker) {
@@ -329,10 +341,20 @@ static int start_loop(struct session *s, struct err *err)
     return rc < 0 ? rc : loop_on_signal(s->loop, SIGTERM, session_on_signal, s, err);
 }
 
+/* Who does the work: this process, the owner of the folder, or on Kafka others. */
+static int find_owner(struct session *s, struct err *err)
+{
+    if (cli_on_broker(s->cli)) {
+        return s->conf.only_queue ? 0 : session_remote_open(s, err);
+    }
+    return s->conf.only_queue ? session_check_owner(s, err)
+                              : session_take_or_join(s, err);
+}
+
 static int start_all(struct session *s, struct err *err)
 {
     bool only_queue = s->conf.only_queue;
-    int rc = only_queue ? session_check_owner(s, err) : session_take_or_join(s, err);
+    int rc = find_owner(s, err);
     if (rc >= 0 && s->conf.file) {
         rc = session_start_run(s, err);
         s->caught_up = true;
@@ -345,7 +367,7 @@ static int start_all(struct session *s, struct err *err)
     if (rc >= 0 && s->owner) {
         rc = session_start_roles(s, err);
     }
-    if (rc >= 0 && !s->owner && !only_queue) {
+    if (rc >= 0 && !s->owner && !only_queue && !s->remote) {
         session_on_event(s, NULL,
                          "another process works on this data folder; following it");
     }
@@ -405,5 +427,6 @@ int session_run(struct session *s, const struct session_conf *conf,
     s->tick = loop_timer_destroy(s->tick);
     s->soon = loop_timer_destroy(s->soon);
     s->follow = follow_close(s->follow);
+    session_remote_close(s);
     return rc < 0 ? rc : 0;
 }

@@ -6,6 +6,9 @@
  * owner ends. It returns when its own run is over, or cannot go on. What the roles tell goes to
  * `progress`; what became of the run to struct session_end.
  *
+ * On Kafka there is no folder to own: it adds its lines and follows what scheduler and workers
+ * make of them, and tells what it waits for when nothing comes.
+ *
  * Without a file it works off whatever waits in the folder, of any run. With `only_queue` it
  * never takes the folder: it adds its lines, beside an owner or beside nobody, and is done.
  */

@@ -13,14 +13,7 @@ static void add_gate(struct session *s, const char *topic, struct beat *b)
         return;
     }
     scheduler_gate(s->scheduler, team, feature, &gate);
-    if (gate.kind == GATE_OPEN) {
-        return;
-    }
-    struct beat_gate *g = &b->gates[b->gates_n++];
-    g->closed = gate.closed;
-    snprintf(g->queue, sizeof(g->queue), "%s/%s", team, feature);
-    snprintf(g->why, sizeof(g->why), "%s", gate.why);
-    snprintf(g->hint, sizeof(g->hint), "%s", gate.closed ? gate.hint : "");
+    beat_add_gate(b, team, feature, &gate, "");
 }
 
 static void add_gates(struct session *s, struct beat *b)

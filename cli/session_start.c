@@ -89,15 +89,14 @@ static void session_on_submitted(void *ctx, const struct err *err)
 
 static void fill_submit_conf(struct session *s)
 {
-    const struct options *o = s->cli->opt;
     s->submitting = (struct submit_conf){
         .queue = s->queue,
         .loop = s->loop,
         .source = s->conf.file->source,
         .label = s->conf.file->label,
         .dir = s->cli->data,
-        .team = o->team ? o->team : "default",
-        .feature = o->feature ? o->feature : "default",
+        .team = cli_team(s->cli),
+        .feature = cli_feature(s->cli),
         .run = s->conf.file->run,
         .row = s->conf.row,
         .on_line = session_on_line,

@@ -228,6 +228,17 @@ int settings_load(struct settings *ret, const struct options *o, char *const *en
     return rc;
 }
 
+bool settings_of_worker(const char *set)
+{
+    size_t n = strcspn(set, "=");
+    for (size_t i = 0; i < worker_config_rows_len; i++) {
+        if (span_is(span_of(set, n), worker_config_rows[i].key)) {
+            return true;
+        }
+    }
+    return span_is(span_of(set, n), "pool.servers");
+}
+
 void settings_fini(struct settings *s)
 {
     s->config = config_destroy(s->config);

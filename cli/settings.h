@@ -43,5 +43,7 @@ struct options;
 int settings_load(struct settings *ret, const struct options *o, char *const *environment,
                   struct err *err);
 void settings_fini(struct settings *s);
+/* Does "KEY=VALUE" set what `offpeak worker` alone goes by? */
+bool settings_of_worker(const char *set);
 
 #endif

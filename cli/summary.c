@@ -84,9 +84,11 @@ static int at_gate(const struct cli *c, const struct session_end *end, struct er
     } else {
         err_set(err, ERR_GATE, "the rest waits: %s", g->why);
     }
-    const char *data = c->opt->data;
-    err_hint(err, "%s%s%s, then give the same command again (--wait stays until then)",
-             g->hint, data ? " --data " : "", data ? data : "");
+    _cleanup_(buf_fini) struct buf where;
+    buf_init(&where, CLI_PATH_MAX);
+    cli_where(c, &where);
+    err_hint(err, "%s%s, then give the same command again (--wait stays until then)",
+             g->hint, where.n ? where.p : "");
     return -ERR_GATE;
 }
 
@@ -123,10 +125,14 @@ static void print_jobs(const struct follow_status *s)
 {
     const struct totals *m = &s->money;
     uint64_t answered = s->by_status[STATUS_OK], reused = m->joined + m->hits;
-    fprintf(stderr,
-            "  %" PRIu64 " answered: %" PRIu64 " bought, %" PRIu64
-            " joined an equal call, %" PRIu64 " from stored answers\n",
-            answered, answered - MIN_OF(reused, answered), m->joined, m->hits);
+    fprintf(stderr, "  %" PRIu64 " answered", answered);
+    if (!s->no_money) {
+        fprintf(stderr,
+                ": %" PRIu64 " bought, %" PRIu64 " joined an equal call, %" PRIu64
+                " from stored answers",
+                answered - MIN_OF(reused, answered), m->joined, m->hits);
+    }
+    fputc('\n', stderr);
     if (s->results > s->by_status[STATUS_OK]) {
         fprintf(stderr,
                 "  %" PRIu64 " failed, %" PRIu64 " rejected, %" PRIu64 " cancelled\n",
@@ -167,12 +173,13 @@ static void print_money(const struct totals *m)
     }
 }
 
-/* " --data DIR", when it is not the default: for commands to copy. */
-static void print_data(const struct summary *s)
+/* The end of a command to copy. */
+static void print_where(const struct summary *s)
 {
-    if (s->cli->opt->data) {
-        fprintf(stderr, " --data %s", s->cli->opt->data);
-    }
+    _cleanup_(buf_fini) struct buf where;
+    buf_init(&where, CLI_PATH_MAX);
+    cli_where(s->cli, &where);
+    fprintf(stderr, "%s\n", where.n ? where.p : "");
 }
 
 /* Jobs that were let through for a lane this process makes no calls in. */
@@ -195,17 +202,17 @@ static void print_next(const struct summary *s)
         }
     } else if (s->file && !s->out) {
         fprintf(stderr, "results: offpeak results --run %s -o FILE", s->file->run);
-        print_data(s);
-        fputc('\n', stderr);
+        print_where(s);
     }
     if (s->was_finished) {
         fprintf(stderr,
                 "hint: this run was complete already; --run NEW starts another\n");
     }
-    fprintf(stderr, "spend:   offpeak spend%s%s", s->file ? " --run " : "",
-            s->file ? s->file->run : "");
-    print_data(s);
-    fputc('\n', stderr);
+    if (!s->end->status.no_money) {
+        fprintf(stderr, "spend:   offpeak spend%s%s", s->file ? " --run " : "",
+                s->file ? s->file->run : "");
+        print_where(s);
+    }
 }
 
 void summary_print(const struct summary *s)
@@ -221,7 +228,9 @@ void summary_print(const struct summary *s)
     print_time(s->elapsed_ms);
     fputc('\n', stderr);
     print_jobs(status);
-    if (s->file) {
+    if (status->no_money) {
+        fprintf(stderr, "  what it cost is not for this user to see (topic 'spend')\n");
+    } else if (s->file) {
         print_money(&status->money);
     }
     print_left(s->end);
@@ -230,15 +239,33 @@ void summary_print(const struct summary *s)
 
 /* ---- for programs ---- */
 
-static void json_saved(const struct totals *m)
+static void json_money(const struct totals *m)
 {
     char text[USD_TEXT_MAX];
+    json_count("calls", m->calls);
+    json_count("joined", m->joined);
+    json_count("hits", m->hits);
+    json_amount("cost_usd", m->cost);
+    json_amount("baseline_usd", m->baseline);
     printf("\"saved\":{");
     for (int i = 0; i < TACTICS; i++) {
         printf("%s\"%s\":%s", i ? "," : "", tactic_name(i),
                usd_sum_format(m->saved[i], text));
     }
     printf("},");
+    json_count("in_doubt", m->in_doubt);
+    json_amount("in_doubt_usd", m->in_doubt_usd);
+}
+
+/* Unknown is null, and not nothing. */
+static void json_no_money(void)
+{
+    static const char *const members[] = {"calls",    "joined",       "hits",
+                                          "cost_usd", "baseline_usd", "saved",
+                                          "in_doubt", "in_doubt_usd"};
+    for (size_t i = 0; i < ARRAY_LEN(members); i++) {
+        json_text(members[i], NULL);
+    }
 }
 
 void summary_print_json(const struct summary *s, int exit_code)
@@ -248,12 +275,11 @@ void summary_print_json(const struct summary *s, int exit_code)
         [SESSION_ACCOUNT] = "account", [SESSION_SIGNAL] = "signal",
         [SESSION_FAILED] = "failed",
     };
-    const struct options *o = s->cli->opt;
     const struct follow_status *st = &s->end->status;
     putchar('{');
     json_text("run", s->file ? s->file->run : NULL);
-    json_text("team", o->team ? o->team : "default");
-    json_text("feature", o->feature ? o->feature : "default");
+    json_text("team", cli_team(s->cli));
+    json_text("feature", cli_feature(s->cli));
     json_text("lane", s->file ? lane_name(s->end->row.lane) : NULL);
     json_text("over", overs[s->end->over]);
     json_count("jobs", s->file ? run_jobs(&s->end->row) : st->results);
@@ -261,14 +287,11 @@ void summary_print_json(const struct summary *s, int exit_code)
     for (int i = STATUS_OK; i <= STATUS_REJECTED; i++) {
         json_count(status_name((enum status)i), st->by_status[i]);
     }
-    json_count("calls", st->money.calls);
-    json_count("joined", st->money.joined);
-    json_count("hits", st->money.hits);
-    json_amount("cost_usd", st->money.cost);
-    json_amount("baseline_usd", st->money.baseline);
-    json_saved(&st->money);
-    json_count("in_doubt", st->money.in_doubt);
-    json_amount("in_doubt_usd", st->money.in_doubt_usd);
+    if (st->no_money) {
+        json_no_money();
+    } else {
+        json_money(&st->money);
+    }
     json_count("without_output_limit", st->unlimited);
     json_text("out", s->out);
     json_text("errors", s->errors);
@@ -301,7 +324,9 @@ static void print_terms(const struct dryrun_conf *c)
     const char *none = is_pool(c) ? "none" : "none: set OPENAI_API_KEY or use --key-file";
     printf("  endpoint        %s\n",
            is_pool(c) ? c->endpoint->pool.label : c->endpoint->base_url);
-    printf("  key             %s\n", key ? key : none);
+    printf("  key             %s\n", cli_on_broker(c->cli) ? "the workers' own"
+                                     : key                 ? key
+                                                           : none);
     printf("  price book      %s\n", price_book_version(prices_of(c)));
 }
 
@@ -314,7 +339,11 @@ void summary_print_dryrun(const struct dryrun_conf *c, const struct dryrun *d)
     printf("  jobs            %" PRIu64 "\n", d->jobs);
     printf("  refused         %" PRIu64 "\n", d->refused);
     printf("  equal           %" PRIu64 " would share another one's call\n", d->equal);
-    printf("  stored answers  %" PRIu64 " would be reused\n", d->hits);
+    if (cli_on_broker(c->cli)) {
+        printf("  stored answers  not looked at: the workers have them\n");
+    } else {
+        printf("  stored answers  %" PRIu64 " would be reused\n", d->hits);
+    }
     printf("  calls to buy    %" PRIu64 "\n", d->distinct);
     printf("  lowest cost     %s (no output, %d bytes of prompt a token)\n",
            usd_show(d->lowest, 6, low), DRYRUN_BYTES_PER_TOKEN);
@@ -347,7 +376,11 @@ void summary_print_dryrun_json(const struct dryrun_conf *c, const struct dryrun 
     json_count("jobs", d->jobs);
     json_count("refused", d->refused);
     json_count("equal", d->equal);
-    json_count("hits", d->hits);
+    if (cli_on_broker(c->cli)) {
+        json_text("hits", NULL);
+    } else {
+        json_count("hits", d->hits);
+    }
     json_count("distinct_calls", d->distinct);
     json_count("without_output_limit", d->unlimited);
     json_amount("lowest_usd", d->lowest);

@@ -227,6 +227,9 @@ static int add_event(struct link *l, const struct kafka_event *ev, struct err *e
         if (ev->class == KAFKA_GONE) {
             return skip_gone(l, c, err);
         }
+        if (link_asks(l) && kafka_denied(err)) {
+            return -(int)ev->class; /* a command has nobody to wait for it */
+        }
         link_say(l, err);
         return 0;
     case KAFKA_ASSIGNED:

@@ -45,6 +45,8 @@ static const struct board_view *a_busy_night(void)
                                         .calls = 50000};
     snprintf(v.batches[1].id, sizeof(v.batches[1].id), "01M7ZG2GQJ4QY0N0F9Z6AEB2S7");
     snprintf(v.batches[1].model, sizeof(v.batches[1].model), "gpt-4.1-mini");
+    v.single[LANE_SYNC] = 12;
+    v.single[LANE_POOL] = 3000;
     v.limits[0] =
         (struct board_limit){.scope = "search", .period = "day", .limited = true};
     return &v;
@@ -85,12 +87,19 @@ static void no_line_is_wider_than_the_terminal(void **state)
 static void sixty_columns_show_every_number(void **state)
 {
     (void)state;
-    static const char *const there[] = {"120/400",     "waits",
-                                        "retry",       "2m",
-                                        "40",          "gpt-4o-mini",
-                                        "46s 50000",   "gpt-4.1-mini",
-                                        "again in 3s", "next poll in 12s",
-                                        "search/day",  "9 jobs are not let through"};
+    static const char *const there[] = {"120/400",
+                                        "waits",
+                                        "retry",
+                                        "2m",
+                                        "40",
+                                        "gpt-4o-mini",
+                                        "46s 50000",
+                                        "gpt-4.1-mini",
+                                        "again in 3s",
+                                        "next poll in 12s",
+                                        "search/day",
+                                        "9 jobs are not let through",
+                                        "up to 12 sync, up to 3000 pool"};
     _cleanup_(buf_fini) struct buf page;
     picture(60, false, &page);
     for (size_t i = 0; i < ARRAY_LEN(there); i++) {

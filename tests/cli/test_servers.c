@@ -44,7 +44,7 @@ static int teardown(void **state)
 static int open_needed(struct desk *d)
 {
     servers_close(&d->servers);
-    return servers_open(&d->servers, &d->cli, true, &d->err);
+    return servers_open(&d->servers, &d->cli, SERVERS_NEEDED, &d->err);
 }
 
 static void expect_refused(struct desk *d, const char *msg)
@@ -96,7 +96,7 @@ static void without_need_nothing_has_to_be_said(void **state)
 {
     struct desk *d = *state;
     d->set.cli.pool_price = NULL;
-    assert_int_equal(servers_open(&d->servers, &d->cli, false, &d->err), 0);
+    assert_int_equal(servers_open(&d->servers, &d->cli, SERVERS_IF_ANY, &d->err), 0);
     assert_int_equal(d->servers.n, 0);
     assert_string_equal(d->servers.why, "nobody said what its servers cost");
     assert_string_equal(d->servers.endpoint, "pool:default");
@@ -106,7 +106,8 @@ static void what_is_said_must_be_right_whoever_asks(void **state)
 {
     struct desk *d = *state;
     d->set.cli.pool_price = "cheap";
-    assert_int_equal(servers_open(&d->servers, &d->cli, false, &d->err), -ERR_USAGE);
+    assert_int_equal(servers_open(&d->servers, &d->cli, SERVERS_IF_ANY, &d->err),
+                     -ERR_USAGE);
     assert_non_null(strstr(d->err.msg, "could not use pool.price 'cheap'"));
 }
 

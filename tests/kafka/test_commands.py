@@ -96,27 +96,41 @@ def together():
 
         done = one.run("cancel", "--run", "night")
         lib.equal("a run that is over is not cancelled", (done.code, "is over" in done.err), (0, True))
-        for name in (["run", str(path)], ["import", "a", "b"]):
-            lib.equal(f"'{name[0]}' works in a data folder only", one.run(*name).code, 2)
+        done = one.run("run")
+        lib.equal("there is nothing to run without a file", (done.code, "offpeak watch" in done.err), (2, True))
+        done = one.run("run", str(path), "--key-file", "key")
+        lib.equal("the key is the workers'", (done.code, "offpeak worker --key-file key" in done.err), (2, True))
+        done = one.run("run", str(path), "--dry-run", "--set", "batch.poll=1m")
+        lib.that("what it would cost is said without their answers", done.code == 0 and "not looked at" in done.out
+                 and "--set batch.poll=1m changes nothing here" in done.err, done)
         lib.equal("no copy is left behind", one.left() + two.left(), [])
 
 
 def wait(kafka, place, machine, path):
+    words = ["run", str(path), "--team", "search", "--feature", "tags", "--run", "night"]
     waiting = machine.start("results", "--run", "night", "-o", "out.jsonl", "--wait")
-    other = machine.start("results", "--run", "night", "-o", "-", "--wait")
+    run, other = (machine.start(*words, "-o", out) for out in ("run.jsonl", "-"))
     records = answers(place, path, "search")
     for record in records[:3]:
         copy(kafka, record, "offpeak.results.search")
     lib.that("some results are not all: it waits", waiting.poll() is None and other.poll() is None)
+    said = other.stderr.readline() + other.stderr.readline() + other.stderr.readline()
+    lib.that("run says what it waits for, and how to start it", "waits: no scheduler, no worker at work; start with "
+             f"offpeak scheduler --brokers {kafka.address} and offpeak worker --brokers" in said, said)
     other.send_signal(signal.SIGINT)
-    lib.equal("Ctrl-C ends it", other.wait(60), 130)
+    out, said = other.communicate(timeout=60)
+    lib.that("Ctrl-C ends it, and the same command continues", other.returncode == 130
+             and "scheduler and workers go on with run 'night'" in said and "same command continues" in said, said)
+    lib.equal("what was there it has written", len(out.splitlines()), 3)
     for record in records[3:]:
         copy(kafka, record, "offpeak.results.search")
     lib.equal("with the last it ends", waiting.wait(60), 0)
     got = (machine.home / "out.jsonl").read_text().splitlines()
     lib.equal("all of them are written", sorted(json.loads(line)["custom_id"] for line in got),
               [f"night-{i}" for i in range(JOBS)])
-    for process in (waiting, other):
+    lib.equal("so does run", run.wait(60), 0)
+    lib.equal("with all of them", len((machine.home / "run.jsonl").read_text().splitlines()), JOBS)
+    for process in (waiting, run):
         process.communicate()
 
 
@@ -173,11 +187,14 @@ def least():
                                OFFPEAK_BATCH_LINGER="50ms")
             daemons.append(machine.start(user))
         a.env["OPENAI_BASE_URL"] = sim.url
-        done = a.run("submit", str(jobs(place, "night")), "--team", "a", "--feature", "tags", "--run", "night")
-        lib.equal("team-a submits", done.code, 0)
-        done = a.run("results", "--run", "night", "-o", "out.jsonl", "--wait")
-        lib.equal("and gets its results", (done.code, len((a.home / "out.jsonl").read_text().splitlines())),
+        done = a.run("run", str(jobs(place, "night")), "--team", "a", "--feature", "tags", "-o", "out.jsonl", "--json")
+        lib.equal("team-a gets its results", (done.code, len((a.home / "out.jsonl").read_text().splitlines())),
                   (0, JOBS))
+        said = json.loads(done.out)
+        lib.that("what they cost it may not see, and is not told 0", (said["ok"], said["cost_usd"]) == (JOBS, None)
+                 and "is not for this user to see" in done.err, done)
+        done = a.run("watch", "--json")
+        lib.equal("it watches its run", (done.code, json.loads(done.out)["runs"][0]["state"]), (0, "over"))
         for daemon in daemons:
             daemon.terminate()
         lib.equal("the daemons end in order", [daemon.communicate(timeout=60) and daemon.returncode

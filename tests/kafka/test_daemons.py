@@ -73,6 +73,13 @@ def command(place, kafka, *words):
                           encoding="utf-8", timeout=120).stdout
 
 
+def ask(place, kafka, sim, *words):
+    """A command of somebody whose configuration has where requests go, and no key."""
+    env = place.environment(sim, "")
+    env["OFFPEAK_BROKERS"] = kafka.address
+    return lib.Running(place, [lib.options.offpeak, *words], env)
+
+
 def topics(place, kafka):
     command(place, kafka, "topics", "create", "--team", "shop", "--feature", "tags")
 
@@ -134,10 +141,24 @@ def limits(place, kafka):
     lib.equal("so does `budget show`",
               json.loads(command(place, kafka, "budget", "show", "--json"))["waiting_for_limit"], ["shop/tags"])
     lib.equal("nothing is let through", kafka.all_of("offpeak.ready"), [])
+    seen = json.loads(ask(place, kafka, sim, "watch", "--json").wait().out)
+    lib.equal("`watch` sees who is at work", (seen["schedulers"], seen["workers"]), (1, 1))
+    lib.equal("and what waits for which command", [(w["queue"], w["closed"], w["hint"]) for w in seen["waits"]],
+              [("shop/tags", True, f"offpeak budget set shop --limit USD --per day --brokers {kafka.address}")])
+    command(place, kafka, "budget", "pause", "shop", "--why", "look first")
+    again = ["run", EXAMPLE, "--team", "shop", "--feature", "tags"]
+    done = ask(place, kafka, sim, *again, "--run", "paused").wait()
+    lib.that("`run` ends at a closed gate, and names the command", done.code == 8
+             and "the rest waits: 'shop' is paused by" in done.err
+             and f"offpeak budget resume shop --brokers {kafka.address}" in done.err, done)
+    command(place, kafka, "budget", "resume", "shop")
     budget(place, kafka)
     count = lambda: len(kafka.all_of("offpeak.results.shop"))  # noqa: E731
-    lib.wait_for(lambda: count() >= len(jobs), every=1)
-    lib.equal("with a limit all is answered", count(), len(jobs))
+    done = ask(place, kafka, sim, *again, "--run", "paused", "-o", place.path("out.jsonl")).wait()
+    lib.equal("with a limit the same command gets its results", (done.code, len(place.path("out.jsonl").read_text()
+                                                                                .splitlines())), (0, len(jobs)))
+    lib.equal("what two ask for is bought once", sim.invoice()["requests_billed_twice"], 0)
+    lib.equal("all is answered", count(), 2 * len(jobs))
     lib.that("it says that the queue is open", "shop/tags: the gate is open again" in scheduler.stderr(),
              scheduler.stderr())
     lib.equal("the limit is all that `budget show` has to say",
@@ -177,6 +198,7 @@ def reload(place, kafka):
     config = place.write("config.yaml", "batch: {linger: 50ms}\n")
     worker = daemon(place, kafka, sim, "worker", "--config", config, NOTIFY_SOCKET=str(manager.path))
     lib.that("a worker is at work", becomes(worker, "at work"), worker.stderr())
+    beside = ask(place, kafka, sim, "import", EXAMPLE, EXAMPLE)
     config.write_text("batch: {linger: 60ms}\n")
     worker.signal(signal.SIGHUP)
     lib.that("it says that it has loaded it",
@@ -188,6 +210,10 @@ def reload(place, kafka):
     lib.that("what cannot be loaded is told, with the reason", lib.wait_for(
         lambda: "the configuration stays as it was: could not" in worker.stderr()), worker.stderr())
     lib.that("and it goes on as before", becomes(worker, "at work"))
+    done = beside.wait()
+    lib.that("nobody imports answers beside it", done.code == 5 and "1 worker" in done.err
+             and "stop all workers" in done.err, done)
+    lib.equal("nor was it disturbed", worker.stderr().count(": at work"), 3)
     worker.signal(signal.SIGTERM)
     lib.equal("SIGTERM ends it", worker.wait().code, 0)
 
@@ -209,6 +235,13 @@ def folders(place, kafka):
     worker.signal(signal.SIGTERM)
     worker.wait()
     lib.equal("and its own at its end", own(), [])
+
+    jobs = place.write("bought.jsonl", lib.lines_of([lib.job(f"b-{i}", f"{i}?") for i in range(4)]))
+    place.run(sim, jobs, "-o", place.path("bought-out.jsonl"))
+    done = ask(place, kafka, sim, "import", jobs, place.path("bought-out.jsonl"), "--team", "shop").wait()
+    lib.that("with no worker at work answers from elsewhere are imported",
+             done.code == 0 and "4 of 4 answers stored for team 'shop'" in done.err, done)
+    lib.equal("they stand there", len(kafka.all_of("offpeak.answers")), 4)
 
     names = []
     for _ in range(2):

@@ -1,0 +1,30 @@
+/* Who is at work in a group: the part of kafka.h that asks its coordinator. */
+#include "core/kafka_int.h"
+
+static int members_of(const struct kafka_request *r, const char *group, struct err *err)
+{
+    size_t n = 0;
+    const rd_kafka_ConsumerGroupDescription_t **found =
+        rd_kafka_DescribeConsumerGroups_result_groups(
+            rd_kafka_event_DescribeConsumerGroups_result(r->reply), &n);
+    const rd_kafka_error_t *why =
+        n == 1 ? rd_kafka_ConsumerGroupDescription_error(found[0]) : NULL;
+    int code = n == 1 ? rd_kafka_error_code(why) : RD_KAFKA_RESP_ERR__FAIL;
+    if (code == RD_KAFKA_RESP_ERR_GROUP_ID_NOT_FOUND) {
+        return 0; /* newer brokers say so of a group that nobody has joined yet */
+    }
+    if (code) {
+        return kafka_refused(err, code, why ? rd_kafka_error_string(why) : NULL,
+                             "look at group", group);
+    }
+    return (int)rd_kafka_ConsumerGroupDescription_member_count(found[0]);
+}
+
+int kafka_admin_members(struct kafka_admin *a, const char *group, struct err *err)
+{
+    _cleanup_(kafka_request_finip) struct kafka_request r;
+    kafka_request_init(&r, a, RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS);
+    rd_kafka_DescribeConsumerGroups(a->link.rk, &group, 1, r.options, r.q);
+    int rc = kafka_request_wait(&r, "look at group", group, err);
+    return rc < 0 ? rc : members_of(&r, group, err);
+}
