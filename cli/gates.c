@@ -212,7 +212,7 @@ static int decide(struct gates *g, const struct queue_msg *msg, struct gates_gat
 static int look_at_partition(struct gates *g, const char *topic, uint32_t partition,
                              struct gates_gate *to, struct err *err)
 {
-    uint64_t first, n = 0;
+    uint64_t first = 0, n = 0;
     struct queue_msg msg = {0};
     struct gates_gate found = *to;
     int rc = find_first(g, topic, partition, &first, &n, err);
