@@ -61,24 +61,27 @@ struct secret *secret_destroy(struct secret *s)
     return NULL;
 }
 
+static int refuse(struct secret *s, const char *why, struct err *err)
+{
+    err_set(err, ERR_AUTH, "could not use the API key of %s: %s", s->origin, why);
+    err_hint(err, "it should hold the key and nothing else, on one line");
+    return -(int)ERR_AUTH;
+}
+
 /* Trims in place and refuses what no key holds. */
 static int accept_key(struct secret *s, size_t n, struct err *err)
 {
     struct span key = span_trim(span_of(s->page, n));
     for (size_t i = 0; i < key.n; i++) {
         if (key.p[i] <= ' ' || key.p[i] >= 0x7f) {
-            err_set(
-                err, ERR_AUTH,
-                "could not use the API key of %s: it holds a space, a control character "
-                "or a character outside of ASCII",
-                s->origin);
-            err_hint(err, "it should hold the key and nothing else, on one line");
-            return -(int)ERR_AUTH;
+            return refuse(s,
+                          "it holds a space, a control character or a character outside "
+                          "of ASCII",
+                          err);
         }
     }
     if (key.n == 0 || key.n > SECRET_BYTES_MAX) {
-        return err_set(err, ERR_AUTH, "could not use the API key of %s: it is %s",
-                       s->origin, key.n ? "too long" : "empty");
+        return refuse(s, key.n ? "it is too long" : "it is empty", err);
     }
     memmove(s->page, key.p, key.n);
     explicit_bzero(s->page + key.n, SECRET_PAGE_BYTES - key.n);
@@ -109,8 +112,10 @@ static int check_file(struct secret *s, int fd, const char *path, struct err *er
 {
     struct stat st;
     if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
-        return err_set(err, ERR_AUTH,
-                       "could not read the API key from '%s': not a regular file", path);
+        err_set(err, ERR_AUTH, "could not read the API key from '%s': not a regular file",
+                path);
+        err_hint(err, "name a file that holds the key with --key-file FILE");
+        return -(int)ERR_AUTH;
     }
     if (st.st_mode & S_IROTH) {
         snprintf(s->warning, sizeof(s->warning),
