@@ -272,8 +272,9 @@ static void judge_id(struct judge *j, const struct view *v, const struct spend_h
     hash_hex(hash_of(span_str(text)), hex);
     hex[ID_HEX] = '\0';
     if (!text_is(v->event_id, hex)) {
-        snprintf(found, sizeof(found), "%.*s", (int)MIN_OF(v->event_id.n, 70u),
-                 v->event_id.n ? v->event_id.p : "");
+        snprintf(found, sizeof(found), "%.*s",
+                 v->event_id.n ? (int)MIN_OF(v->event_id.n, 70u) : 4,
+                 v->event_id.n ? v->event_id.p : "none");
         differ(j, AUDIT_CHARGE_ID, hex, found);
     }
 }

@@ -182,7 +182,9 @@ static int judge_jobs(struct audit *a, struct err *err)
         a->counts.in_flight += q->counts.in_flight;
         a->counts.repeats += q->counts.repeats;
         a->counts.queues++;
-        a->conf->on_queue(a->conf->ctx, q->id, &q->counts);
+        if (a->conf->on_queue) {
+            a->conf->on_queue(a->conf->ctx, q->id, &q->counts);
+        }
     }
     return 0;
 }

@@ -85,7 +85,7 @@ static int take_row(struct sheet *s, int n, struct err *err)
     struct span text = field(s, COLUMN_AMOUNT, n);
     struct usd amount;
     bool minus = text.n && text.p[0] == '-';
-    if (usd_parse(span_of(text.p + minus, text.n - minus), &amount) < 0) {
+    if (!text.n || usd_parse(span_of(text.p + minus, text.n - minus), &amount) < 0) {
         return bad(s, err, "amount_usd is no amount");
     }
     if (!batch.n && !request.n) {

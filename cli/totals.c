@@ -78,6 +78,11 @@ int spend_line_read(const struct queue_msg *msg, struct spend_line *ret, struct 
                        "could not read spend record %llu: its headers are broken",
                        (unsigned long long)msg->at.offset);
     }
+    if (jtext_check(msg->value, NULL) < 0 || jtext_type(msg->value) != JTEXT_OBJECT) {
+        return err_set(err, ERR_VERSION,
+                       "could not read spend record %llu: it is no JSON object",
+                       (unsigned long long)msg->at.offset);
+    }
     struct span key, value;
     for (size_t at = 0; jtext_next(msg->value, &at, &key, &value);) {
         l.known &= read_member(&l, unquoted(key), value);

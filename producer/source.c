@@ -34,7 +34,8 @@ static int hash_template(struct source *s, struct err *err)
     const char *path = s->conf.form.template_path;
     struct input *in = NULL;
     struct input_line line;
-    struct input_conf conf = {.path = path, .label = path, .hash = s->hash};
+    struct input_conf conf = {
+        .path = path, .label = path, .max_line = INPUT_KEPT, .hash = s->hash};
     if (!path) {
         return 0;
     }

@@ -113,9 +113,12 @@ static int fill(struct collect *c, struct err *err)
 /* The next whole line in `text`: false when more must be read first. */
 static bool cut_line(struct collect *c, struct span *ret)
 {
+    if (c->from == c->text.n) {
+        return false;
+    }
     struct span left = span_of(c->text.p + c->from, c->text.n - c->from);
-    const char *end = left.n ? memchr(left.p, '\n', left.n) : NULL;
-    if (!end && (!c->at_end || left.n == 0)) {
+    const char *end = memchr(left.p, '\n', left.n);
+    if (!end && !c->at_end) {
         return false;
     }
     size_t n = end ? (size_t)(end - left.p) : left.n;
