@@ -19,6 +19,11 @@ target_compile_options(offpeak_flags INTERFACE
   -Wwrite-strings -Wimplicit-fallthrough
   $<$<BOOL:${OFFPEAK_WERROR}>:-Werror>)
 
+# --- libFuzzer sees which code an input reaches: in every file, not only in the targets ---
+if(OFFPEAK_FUZZ)
+  target_compile_options(offpeak_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+
 # --- sanitizers or hardening: the two do not mix ------------------------------
 if(OFFPEAK_ASAN)
   set(sanitizers -fsanitize=address,undefined -fno-sanitize-recover=all

@@ -1,7 +1,8 @@
-/* Any bytes as a file that people write: YAML of a configuration, settings of the Kafka client.
- * Taken, or refused with words in which no value stands. */
+/* Any bytes as a file that people write: YAML of a configuration, settings of the Kafka client, an
+ * API key. Taken, or refused with words in which no key stands. */
 #include "core/config.h"
 #include "core/kafka.h"
+#include "core/secret.h"
 #include "scheduler/scheduler.h"
 #include "tests/fuzz/file.h"
 
@@ -27,12 +28,30 @@ static void check_client(const char *path)
          err.msg[0]);
 }
 
+#define KEY_MIN 8 /* a shorter one may stand in the words by chance */
+
+static void check_key(const char *path, struct span text)
+{
+    struct err err = {0};
+    struct secret *s = NULL;
+    const struct secret_sources from = {.key_file = path};
+    struct span key = span_trim(text);
+    if (secret_load(&s, &from, &err) < 0) {
+        MUST(err.code == ERR_AUTH && err.msg[0] && err.hint[0] && !s);
+        MUST(key.n < KEY_MIN || !memmem(err.msg, strlen(err.msg), key.p, key.n));
+        return;
+    }
+    MUST(span_is(key, secret_text(s)) && key.n <= SECRET_BYTES_MAX);
+    secret_destroy(s);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     char path[FILE_PATH_MAX];
     int fd = file_of(data, n, path);
     check_config(path);
     check_client(path);
+    check_key(path, span_of(data, n));
     close(fd);
     return 0;
 }

@@ -1,5 +1,6 @@
 /* Any bytes as a price book, a price of one's own, or an amount: refused with words, or exact. */
 #include "core/prices.h"
+#include "core/prices_int.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <stdio.h>
@@ -37,10 +38,19 @@ static void check_own(struct span text)
 static void check_amount(struct span text)
 {
     struct usd usd, again;
+    struct usd_sum sum, sum_again;
     char shown[USD_TEXT_MAX];
     if (usd_parse(text, &usd) == 0) {
         usd_format(usd, shown);
         MUST(usd_parse(span_str(shown), &again) == 0 && usd_pico(usd) == usd_pico(again));
+    }
+    if (price_parse(text, &usd) == 0) {
+        MUST(usd_parse(text, &again) == 0 && usd_pico(usd) == usd_pico(again) / 1000000);
+    }
+    if (usd_sum_parse(text, &sum) == 0) {
+        MUST(usd_sum_parse(span_str(usd_sum_picos(sum, shown)), &sum_again) == 0);
+        MUST(usd_sum_cmp(sum, sum_again) == 0);
+        usd_sum_add_sum(&sum, sum_again); /* may be as large as can be: never undefined */
     }
 }
 

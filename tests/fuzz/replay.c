@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define FILE_BYTES_MAX 65536
-#define MUTATIONS      1500 /* of each file */
+#define MUTATIONS      3000 /* in all, the same number of each file */
 #define INSERT_MAX     16
 
 struct text {
@@ -100,7 +100,7 @@ static void run(const struct text *t)
     free(copy);
 }
 
-static void run_file(const char *path, uint64_t seed)
+static void run_file(const char *path, uint64_t seed, size_t mutations)
 {
     static struct text whole, mutant; /* too large for the stack */
     FILE *file = fopen(path, "rb");
@@ -108,7 +108,7 @@ static void run_file(const char *path, uint64_t seed)
     whole.n = fread(whole.p, 1, FILE_BYTES_MAX, file);
     fclose(file);
     run(&whole);
-    for (int i = 0; i < MUTATIONS; i++) {
+    for (size_t i = 0; i < mutations; i++) {
         mutant = whole;
         for (size_t times = below(&seed, 4) + 1; times > 0; times--) {
             mutate(&mutant, &seed);
@@ -117,7 +117,8 @@ static void run_file(const char *path, uint64_t seed)
     }
 }
 
-static size_t run_folder(const char *folder)
+/* How many files; runs them with so many mutations of each. */
+static size_t run_folder(const char *folder, size_t mutations)
 {
     struct dirent **names = NULL;
     size_t files = 0;
@@ -127,7 +128,7 @@ static size_t run_folder(const char *folder)
         char path[600];
         if (names[i]->d_name[0] != '.') {
             snprintf(path, sizeof(path), "%s/%s", folder, names[i]->d_name);
-            run_file(path, 20261121 + files);
+            run_file(path, 20261121 + files, mutations);
             files++;
         }
         free(names[i]);
@@ -140,9 +141,12 @@ int main(void)
 {
     static const char *const folders[] = {FUZZ_FOLDERS};
     size_t files = 0;
-    for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
-        files += run_folder(folders[i]);
+    for (size_t i = 0; i < ARRAY_LEN(folders); i++) {
+        files += run_folder(folders[i], 0);
     }
-    printf("%zu files and %zu mutations\n", files, files * MUTATIONS);
+    for (size_t i = 0; files && i < ARRAY_LEN(folders); i++) {
+        run_folder(folders[i], MUTATIONS / files);
+    }
+    printf("%zu files and %zu mutations of each\n", files, files ? MUTATIONS / files : 0);
     return files ? 0 : 1;
 }
