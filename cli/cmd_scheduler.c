@@ -87,6 +87,7 @@ static void scheduler_close(void *ctx)
 static const struct daemon_role role = {
     .name = "scheduler",
     .queue = QUEUE_SCHEDULER,
+    .access = ACCESS_SCHEDULER,
     .open = scheduler_open,
     .drain = scheduler_drain,
     .drained = scheduler_drained,

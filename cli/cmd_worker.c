@@ -86,6 +86,7 @@ static void worker_close(void *ctx)
 static const struct daemon_role role = {
     .name = "worker",
     .queue = QUEUE_WORKER,
+    .access = ACCESS_WORKER,
     .open = worker_open,
     .drain = worker_leave,
     .drained = worker_left,

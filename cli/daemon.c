@@ -1,6 +1,6 @@
 #include "cli/daemon.h"
 
-#include "cli/access.h"
+#include "cli/daemon_access.h"
 #include "cli/daemon_folder.h"
 #include "cli/notify.h"
 #include "cli/probe.h"
@@ -20,6 +20,7 @@ extern char **environ;
  * that cannot go on. */
 #define STOPPED_MS         20000
 #define DAEMON_REFUSALS    20
+#define ACCESS_AGAIN_MS    5000 /* between two looks whether it may do its work now */
 #define DAEMON_REFUSALS_MS 60000
 
 enum life { STANDBY, AT_WORK, DRAINING };
@@ -31,7 +32,7 @@ struct daemon {
     void *ctx;
     struct loop *loop;
     struct loop_timer *tick;
-    struct queue *queue;
+    struct queue *queue; /* NULL: it may not do its work yet, and is no member */
     struct daemon_folder folder;
     struct endpoint endpoint;
     struct settings *own; /* NULL, or what the last SIGHUP loaded */
@@ -47,8 +48,9 @@ struct daemon {
     bool stopped; /* the role cannot go on: `why` */
     unsigned refusals;
     int64_t refusal_ms;
-    int64_t deadline_ms, stopped_ms, refused_ms, notified_ms;
-    struct err why, *err; /* err: how daemon_run ends */
+    int64_t deadline_ms, stopped_ms, refused_ms, notified_ms, asked_ms;
+    char lacks[sizeof(((struct err *)0)->msg)]; /* what was told of last */
+    struct err why, *err;                       /* err: how daemon_run ends */
 };
 
 /* ---- telling ---- */
@@ -93,6 +95,9 @@ static enum probe_state state_of(const struct daemon *d)
     if (d->leave) {
         return PROBE_ENDING;
     }
+    if (!d->queue) {
+        return PROBE_STARTING;
+    }
     if (d->cut_off) {
         return PROBE_CUT_OFF;
     }
@@ -104,7 +109,9 @@ static void tell_state(struct daemon *d)
     char lines[120];
     enum probe_state state = state_of(d);
     snprintf(lines, sizeof(lines), "STATUS=%s\n%s", probe_state_name(state),
-             state == PROBE_ENDING ? "STOPPING=1\n" : "READY=1\n");
+             state == PROBE_ENDING     ? "STOPPING=1\n"
+             : state == PROBE_STARTING ? ""
+                                       : "READY=1\n");
     notify_say(&d->notify, lines);
     if (d->probe) {
         probe_beat(d->probe, state);
@@ -265,6 +272,56 @@ static void close_role(struct daemon *d)
     }
 }
 
+/* ---- becoming a member ---- */
+
+static void on_owner(void *ctx, enum queue_ownership what, const struct err *err);
+
+static int open_queue(struct daemon *d, struct err *err)
+{
+    struct queue_broker broker;
+    broker_queue(&d->cli->set->broker, d->role->queue, &broker);
+    broker.instance = d->folder.instance[0] ? d->folder.instance : NULL;
+    broker.on_owner = on_owner;
+    broker.ctx = d;
+    const struct queue_conf conf = {
+        .dir = d->folder.path,
+        .broker = &broker,
+        .loop = d->loop,
+        .max_bytes = (uint64_t)d->cli->set->cli.data_max_bytes,
+    };
+    return queue_open(&d->queue, &conf, err);
+}
+
+/* Not before it may do all that its role needs: a member that fails at its first commit takes a
+ * share that others could have worked on. Told once for each thing that lacks. */
+static int begin(struct daemon *d, struct err *err)
+{
+    struct err why = {0};
+    d->asked_ms = loop_now_ms(d->loop);
+    if (daemon_access(&d->cli->set->broker, d->role->access, &why) < 0) {
+        if (strcmp(d->lacks, why.msg)) {
+            snprintf(d->lacks, sizeof(d->lacks), "%s", why.msg);
+            say_err(d, d->role->name, &why);
+        }
+        tell_state(d);
+        return 0;
+    }
+    int rc = open_queue(d, err);
+    if (rc >= 0) {
+        say(d, d->role->name, "waiting for its share");
+        tell_state(d);
+    }
+    return rc;
+}
+
+static void begin_again(struct daemon *d)
+{
+    struct err err = {0};
+    if (begin(d, &err) < 0) {
+        end(d, &err);
+    }
+}
+
 /* ---- what is due ---- */
 
 /* A provider that refuses the account is asked again some time later. */
@@ -322,6 +379,9 @@ static void on_tick(void *ctx)
 {
     struct daemon *d = CAST_CTX(daemon, ctx, DAEMON_MAGIC);
     int64_t now = loop_now_ms(d->loop);
+    if (!d->queue && !d->leave && now - d->asked_ms >= ACCESS_AGAIN_MS) {
+        begin_again(d);
+    }
     if (d->stopped && !d->leave) {
         look_at_stop(d);
     } else if (d->life == AT_WORK) {
@@ -403,22 +463,6 @@ static void on_signal(void *ctx, int signo)
 
 /* ---- life ---- */
 
-static int open_queue(struct daemon *d, struct err *err)
-{
-    struct queue_broker broker;
-    broker_queue(&d->cli->set->broker, d->role->queue, &broker);
-    broker.instance = d->folder.instance[0] ? d->folder.instance : NULL;
-    broker.on_owner = on_owner;
-    broker.ctx = d;
-    const struct queue_conf conf = {
-        .dir = d->folder.path,
-        .broker = &broker,
-        .loop = d->loop,
-        .max_bytes = (uint64_t)d->cli->set->cli.data_max_bytes,
-    };
-    return queue_open(&d->queue, &conf, err);
-}
-
 static int listen_for_probes(struct daemon *d, struct err *err)
 {
     const char *listen = d->cli->set->cli.health_listen;
@@ -448,10 +492,7 @@ static int start(struct daemon *d, struct err *err)
     if (rc >= 0) {
         rc = listen_for_probes(d, err);
     }
-    if (rc >= 0) {
-        rc = open_queue(d, err);
-    }
-    return rc;
+    return rc < 0 ? rc : begin(d, err);
 }
 
 static void fini(struct daemon *d)
@@ -505,8 +546,6 @@ int daemon_run(struct cli *c, const struct daemon_role *role, void *ctx, struct 
         rc = start(&d, err);
     }
     if (rc >= 0) {
-        say(&d, role->name, "waiting for its share");
-        tell_state(&d);
         loop_timer_start(d.tick, TICK_MS);
         loop_run(d.loop);
         rc = err->msg[0] ? -(int)err->code : 0;

@@ -1,7 +1,8 @@
 /*
  * daemon.h - one role on a broker, for as long as it is wanted: `offpeak worker`, `offpeak scheduler`.
  *
- * A daemon opens the queue in its role and waits to be given its share. Given it, it opens the
+ * A daemon asks whether it may do what its role needs (cli/daemon_access.h), again and again until it
+ * may, then opens the queue in its role and waits to be given its share. Given it, it opens the
  * role; when the share is taken away (others join, a broker was out of reach, a commit failed) it
  * lets the role finish what is under way, closes it, and lets go. So a role lives with one share
  * and never sees it change. The life of a daemon:
@@ -22,6 +23,7 @@
 #ifndef OFFPEAK_CLI_DAEMON_H
 #define OFFPEAK_CLI_DAEMON_H
 
+#include "cli/access.h"
 #include "cli/endpoint.h"
 
 #define DAEMON_ACCOUNT_MS (5 * 60 * 1000)
@@ -44,6 +46,7 @@ struct daemon_parts {
 struct daemon_role {
     const char *name;
     enum queue_role queue;
+    enum access_role access;
     int (*open)(void *ctx, const struct daemon_parts *parts, struct err *err);
     void (*drain)(void *ctx, int64_t wait_ms); /* nothing new is begun */
     bool (*drained)(const void *ctx);

@@ -11,6 +11,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "proof"))
 import lib  # noqa: E402
 import broker  # noqa: E402
+import test_daemons  # noqa: E402
 
 JOBS = 20
 SOON = ["-X", "message.timeout.ms=4000", "-X", "transaction.timeout.ms=4000"]
@@ -32,7 +33,8 @@ class World:
         lib.equal(f"admin: offpeak {' '.join(words)}", (done.code, done.err), (0, ""))
 
     def daemon(self, role, mtls=False):
-        words = [f"--set={key}={value}" for key, value in lib.FAST.items()] if role == "worker" else []
+        fast = lib.FAST if role == "worker" else {}
+        words = [f"--set={key}={value}" for key, value in {**fast, "health.listen": "127.0.0.1:0"}.items()]
         return self.place.start(role, "--state", self.place.path(role), *words, env=self.env(role, mtls))
 
     def records(self, topic):
@@ -57,15 +59,29 @@ def lacking(world):
     """A worker that may nothing, and then one thing more each time."""
     lib.part("lacking: a worker says which permission is missing, and the command that gives it")
     command = "offpeak topics create --allow worker=User:worker"
-    steps = (("not allowed for this topic", "topic 'offpeak.ready'", ("read", "topic", "offpeak.ready")),
-             ("not allowed to use this group", "group 'offpeak.worker'", ("read", "group", "offpeak.worker")),
-             ("not allowed to use this transactional id", "as 'offpeak.worker-", None))
-    for reason, name, next_rule in steps:
-        worker = world.daemon("worker")
-        lib.that(reason, says(worker, reason, name, command), worker.stderr())
-        lib.equal("it waits, and ends when told to", stop(worker), 0)
-        if next_rule:
-            world.kafka.acl("allow", "worker", *next_rule)
+    steps = (
+        ("not allowed for this topic", "could not find topic 'offpeak.ready'",
+         [("read", f"offpeak.{name}") for name in ("ready", "answers", "batches", "acks", "runs.*")]),
+        ("not allowed for this topic", "could not write to topic 'offpeak.answers'",
+         [("write", f"offpeak.{name}") for name in ("answers", "batches", "acks")]),
+        ("not allowed for this topic", "topic 'offpeak.results.",
+         [("write", f"offpeak.{name}") for name in ("results.*", "dead.*")]),
+        ("not allowed for this topic", "topic 'offpeak.spend'", [("write", "offpeak.spend")]),
+        ("not allowed to use this group", "group 'offpeak.worker'", []))
+    worker = world.daemon("worker")
+    for reason, name, rules in steps:
+        lib.that(f"{name}: {reason}", says(worker, f"{name}", reason, command), worker.stderr())
+        for operation, topic in rules:
+            world.kafka.acl("allow", "worker", operation, "topic", topic)
+    lib.that("each once, and it is not at work before it can be", worker.stderr().count(command) == len(steps)
+             and "waiting for its share" not in worker.stderr(), worker.stderr())
+    lib.equal("nor ready", test_daemons.probe(worker), (503, "starting"))
+    lib.equal("nothing was written to find that out", [name for name in ("answers", "batches", "acks", "spend")
+                                                       if world.count(f"offpeak.{name}")], [])
+    world.kafka.acl("allow", "worker", "read", "group", "offpeak.worker")
+    lib.that("not allowed to use this transactional id",
+             says(worker, "as 'offpeak.worker-", "not allowed to use this transactional id"), worker.stderr())
+    lib.equal("it waits, and ends when told to", stop(worker), 0)
 
 
 def works(world):
