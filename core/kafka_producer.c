@@ -165,6 +165,9 @@ static int settings(rd_kafka_conf_t *c, const struct kafka_producer_conf *conf,
     snprintf(tx_ms, sizeof(tx_ms), "%d", KAFKA_TRANSACTION_MS);
     const struct kafka_row rows[] = {
         {"enable.idempotence", "true", false},
+        /* one, or a broker that has just made a partition may take a producer's second batch and
+         * never its first (Apache Kafka, KAFKA-15591) */
+        {"max.in.flight.requests.per.connection", "1", false},
         {"transactional.id", conf->transactional_id, false},
         {"transaction.timeout.ms", tx ? tx_ms : NULL, false},
         /* below the transaction's, as librdkafka demands; alone, over a broker's restart */

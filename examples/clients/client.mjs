@@ -6,7 +6,7 @@ const [team, feature, jobs] = process.argv.slice(2);
 const lines = readFileSync(jobs, "utf8").split("\n").filter(Boolean);
 const waiting = new Set(lines.map((line) => JSON.parse(line).custom_id));
 const kafka = new Kafka({ brokers: process.env.OFFPEAK_BROKERS.split(","), logLevel: 1 }); // and ssl, sasl
-const producer = kafka.producer({ idempotent: true });
+const producer = kafka.producer({ idempotent: true, maxInFlightRequests: 1 });
 await producer.connect();
 while (lines.length) {
   const messages = lines.splice(0, 100).map((value) => ({ value }));

@@ -7,7 +7,7 @@ def check(error, _message=None):
         raise KafkaException(error)
 team, feature, jobs = sys.argv[1:]
 broker = {"bootstrap.servers": os.environ["OFFPEAK_BROKERS"]}  # and security.protocol, sasl.*, ssl.*
-producer, waiting = Producer({**broker, "enable.idempotence": True}), set()
+producer, waiting = Producer({**broker, "enable.idempotence": True, "max.in.flight": 1}), set()
 for line in open(jobs, "rb"):
     waiting.add(json.loads(line)["custom_id"])
     producer.produce(f"offpeak.jobs.{team}.{feature}", line, on_delivery=check)

@@ -5,7 +5,7 @@ set -eu
 team=$1 feature=$2 jobs=$3
 set -- -b "$OFFPEAK_BROKERS" # or, with passwords or certificates: set -- -F client.properties
 
-kcat "$@" -P -X enable.idempotence=true -t "offpeak.jobs.$team.$feature" <"$jobs"
+kcat "$@" -P -X enable.idempotence=true -X max.in.flight=1 -t "offpeak.jobs.$team.$feature" <"$jobs"
 
 # a group of its own goes on where it stopped; it sees the results of all queues of the team
 kcat "$@" -q -c "$(wc -l <"$jobs")" -X auto.offset.reset=earliest \

@@ -136,7 +136,7 @@ class System:
         with open(file, encoding="utf-8") as source:
             subprocess.run(["kcat", "-b", self.broker.address, "-P", "-t",
                             f"offpeak.jobs.{team}.{feature}", "-X", "enable.idempotence=true",
-                            "-X", "linger.ms=5", "-E"], stdin=source, check=True, timeout=300,
+                            "-X", "linger.ms=5", "-X", "max.in.flight=1", "-E"], stdin=source, check=True, timeout=300,
                            capture_output=True)
 
     def command(self, *words, timeout=300):
