@@ -45,6 +45,8 @@
  *     fails with it, so nothing overtakes. After any other failure QUEUE_LOST follows.
  *   - A failure with RETRY_UNKNOWN may have happened all the same; what is read after the next
  *     QUEUE_READY says it.
+ *   - A commit shows in one partition after the other: a reader that has seen it in the one may
+ *     see it in the next a moment later, or when another transaction ends there.
  *   - A reader's records go out one by one, in order: after a failure the first of them may be
  *     stored. It has no feeds and no acks. What it reads it copies first, from the place it asks
  *     for to the end at that moment; at an end it asks again.

@@ -120,6 +120,9 @@ void expect_row_in(struct world *w, const char *table, uint32_t partition,
                    const char *want);
 /* What others commit is read at once, or with a broker a moment later. */
 void wait_for_end(struct world *w, const char *topic, uint64_t n);
+/* There are so many records, or more. A broker ends a transaction in one partition after the
+ * other, so who has seen it in one may have to wait for the next. */
+void see_end(struct world *w, const char *topic, uint64_t n);
 uint64_t first_of(struct world *w, const char *topic);
 uint64_t low_of(struct world *w, struct queue_feed *f, const char *topic);
 void assert_span(struct span got, struct span want);

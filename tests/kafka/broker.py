@@ -22,11 +22,13 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 SCRIPT = ROOT / "scripts/kafka"
 START_SECONDS_MAX = 600  # the first one on a machine is fetched
 KCAT_SECONDS_MAX = 60
+STOP_SECONDS_MAX = 20
 
 
 class Failed(Exception):
@@ -97,6 +99,20 @@ class Broker:
 
     def pause(self):
         self.signal(signal.SIGSTOP)
+        end = time.monotonic() + STOP_SECONDS_MAX
+        while not self.stands_still():  # a thread that works stops a moment later
+            if time.monotonic() > end:
+                raise Failed(f"the broker does not stop within {STOP_SECONDS_MAX} s")
+            time.sleep(0.001)
+
+    def stands_still(self):
+        states = []
+        for thread in pathlib.Path(f"/proc/{self.pid()}/task").glob("*/stat"):
+            try:
+                states.append(thread.read_text().rsplit(")", 1)[1].split()[0])
+            except OSError:  # it ended
+                continue
+        return all(state == "T" for state in states)
 
     def resume(self):
         self.signal(signal.SIGCONT)
@@ -131,7 +147,7 @@ class Broker:
             raise Failed(f"kcat {' '.join(map(str, words))}: no end") from error
 
     def put(self, topic, text, **options):
-        return self.kcat("-P", "-t", topic, *options.pop("more", []), text=text, **options)
+        return self.kcat("-P", "-X", "max.in.flight=1", "-t", topic, *options.pop("more", []), text=text, **options)
 
     def all_of(self, topic, **options):
         """The values of all records of a topic, committed ones only."""

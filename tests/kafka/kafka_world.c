@@ -1,5 +1,6 @@
 #include "tests/kafka/kafka_world.h"
 
+#include <dirent.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -15,6 +16,35 @@ int64_t now_ms(void)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+/* The state of one thread, as /proc says it: the letter behind the name in brackets. */
+static char thread_state(pid_t pid, const char *thread)
+{
+    char path[300], text[400] = "";
+    snprintf(path, sizeof(path), "/proc/%d/task/%s/stat", (int)pid, thread);
+    FILE *f = fopen(path, "re");
+    if (!f) {
+        return 'T'; /* it ended */
+    }
+    size_t n = fread(text, 1, sizeof(text) - 1, f);
+    fclose(f);
+    const char *name_end = n ? strrchr(text, ')') : NULL;
+    return name_end && name_end[1] ? name_end[2] : 'T';
+}
+
+static bool stands_still(pid_t pid)
+{
+    char path[40];
+    bool all = true;
+    snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+    DIR *d = opendir(path);
+    assert_non_null(d);
+    for (const struct dirent *e = readdir(d); e; e = readdir(d)) {
+        all = all && (e->d_name[0] == '.' || thread_state(pid, e->d_name) == 'T');
+    }
+    closedir(d);
+    return all;
+}
+
 void broker_signal(int number)
 {
     char path[4200], text[32] = "";
@@ -28,6 +58,11 @@ void broker_signal(int number)
     long pid = strtol(text, NULL, 10);
     assert_true(pid > 1);
     assert_int_equal(kill((pid_t)pid, number), 0);
+    for (int64_t end = now_ms() + CALL_MS;
+         number == SIGSTOP && !stands_still((pid_t)pid);) {
+        assert_true(now_ms() < end); /* a thread that works stops a moment later */
+        usleep(1000);
+    }
 }
 
 void spawn(const char *const argv[])
@@ -163,7 +198,9 @@ int commit(struct world *w, struct kafka_producer *p)
 
 void put_many(struct world *w, const char *topic, int partition, int n)
 {
-    struct kafka_producer *p = ready_producer(w, "put-many");
+    char id[sizeof(w->name) + 8];
+    snprintf(id, sizeof(id), "%s-many", w->name);
+    struct kafka_producer *p = ready_producer(w, id);
     OK(w, kafka_producer_begin(p, &w->err));
     for (int i = 0; i < n; i++) {
         char value[16];

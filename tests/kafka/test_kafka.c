@@ -1,48 +1,64 @@
-/* core/kafka.h against a real broker: scripts/kafka run [--secure] .../test_kafka [WORD], where WORD
- * is part of the names to run. A secured broker has tests of its own. */
+/*
+ * core/kafka.h against a real broker: test_kafka calm|faults|secure [--list | NAME]
+ *
+ * `calm` lives beside others on one broker, a test of `faults` stops the one it has, and `secure`
+ * wants one that was made with --secure (scripts/kafka).
+ */
 #include "tests/kafka/kafka_world.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
+#include <string.h>
 
 #define TESTS_MAX 100
 
-struct part {
-    const struct CMUnitTest *tests;
-    size_t n;
-};
+static struct CMUnitTest all[TESTS_MAX];
+static size_t all_n;
 
-static bool is_secured(const char *dir)
+static void add(const struct CMUnitTest *tests, size_t n)
 {
-    char path[4200];
-    snprintf(path, sizeof(path), "%s/clients", dir);
-    return access(path, R_OK) == 0;
+    for (size_t i = 0; i < n; i++) {
+        assert_true(all_n < TESTS_MAX);
+        all[all_n++] = tests[i];
+    }
+}
+
+/* False when there is no such part. */
+static bool choose(const char *part)
+{
+    if (strcmp(part, "calm") == 0) {
+        add(read_tests, read_tests_n);
+        add(write_tests, write_tests_n);
+        add(admin_tests, admin_tests_n);
+    } else if (strcmp(part, "faults") == 0) {
+        add(fault_tests, fault_tests_n);
+    } else if (strcmp(part, "secure") == 0) {
+        add(secure_tests, secure_tests_n);
+    }
+    return all_n > 0;
 }
 
 int main(int argc, char **argv)
 {
-    static struct CMUnitTest all[TESTS_MAX];
-    const struct part open[] = {{write_tests, write_tests_n},
-                                {read_tests, read_tests_n},
-                                {admin_tests, admin_tests_n},
-                                {fault_tests, fault_tests_n}};
-    const struct part secure[] = {{secure_tests, secure_tests_n}};
-    size_t n = 0;
+    if (argc < 2 || argc > 3 || !choose(argv[1])) {
+        fprintf(stderr, "usage: test_kafka calm|faults|secure [--list | NAME]\n");
+        return 2;
+    }
+    if (argc == 3 && strcmp(argv[2], "--list") == 0) {
+        for (size_t i = 0; i < all_n; i++) {
+            puts(all[i].name);
+        }
+        return 0;
+    }
     if (!getenv("OFFPEAK_BROKERS") || !getenv("KAFKA_DIR")) {
-        fprintf(stderr, "could not test Kafka: no broker\nhint: scripts/kafka run %s\n",
-                argv[0]);
+        fprintf(stderr,
+                "could not test Kafka: no broker\nhint: scripts/kafka run %s %s\n",
+                argv[0], argv[1]);
         return 1;
     }
-    bool secured = is_secured(getenv("KAFKA_DIR"));
-    const struct part *parts = secured ? secure : open;
-    printf("librdkafka %s\n", kafka_version());
-    for (size_t i = 0; i < (secured ? ARRAY_LEN(secure) : ARRAY_LEN(open)); i++) {
-        for (size_t k = 0; k < parts[i].n && n < TESTS_MAX; k++) {
-            if (argc < 2 || strstr(parts[i].tests[k].name, argv[1])) {
-                all[n++] = parts[i].tests[k];
-            }
-        }
+    if (argc == 3) {
+        cmocka_set_test_filter(argv[2]);
     }
-    return _cmocka_run_group_tests("kafka", all, n, NULL, NULL);
+    printf("librdkafka %s\n", kafka_version());
+    return _cmocka_run_group_tests(argv[1], all, all_n, NULL, NULL);
 }
