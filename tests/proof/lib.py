@@ -212,13 +212,15 @@ class Running:
 
 
 def wait_for(what, seconds=90, every=0.02):
-    """Polls until what() is true; False when it never was."""
+    """Polls until what() is true; False, and a line that says so, when it never was."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         value = what()
         if value:
             return value
         time.sleep(every)
+    where = sys._getframe(1)  # pylint: disable=protected-access
+    print(f"     waited {seconds} s in vain: {where.f_code.co_filename}:{where.f_lineno}")
     return False
 
 

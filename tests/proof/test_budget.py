@@ -428,7 +428,9 @@ def lowered_on_the_way():
         lib.wait_for(lambda: story.path("data").exists() and story.cost() > 0)
         story.limit("acme", cost / 2)
         story.limit("acme", cost / 4)
-        lib.wait_for(lambda: "closed" in run.stderr() or "waits" in run.stderr())
+        closed = re.compile(rf"and \$0 reserved of \${usd(cost / 4).normalize():f},")
+        lib.that("all that fits is done, the rest waits at the limit",
+                 lib.wait_for(lambda: closed.search(run.stderr())))
         lib.that("with --wait it stays at the closed gate", run.alive())
         story.limit("acme", cost * 9)
         ended = run.wait()
