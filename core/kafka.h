@@ -237,6 +237,10 @@ int kafka_consumer_take(struct kafka_consumer *c, const struct kafka_place *plac
                         size_t n, struct err *err);
 /* What was LOST is no longer read from then on; give says that the caller is done with it. */
 int kafka_consumer_give(struct kafka_consumer *c, struct err *err);
+/* By hand: looks up the topic. `add` does it too, but once something is read the answer stands
+ * behind a fetch that waits for records: before many topics are read, learn them first. */
+int kafka_consumer_learn(struct kafka_consumer *c, const char *topic, int32_t partition,
+                         struct err *err);
 /* By hand: starts to read a partition (again, at another offset), and stops. */
 int kafka_consumer_add(struct kafka_consumer *c, const struct kafka_place *start,
                        struct err *err);

@@ -1,6 +1,8 @@
 /* The partitions of a consumer: given by a group or by hand, paused, and where they stand. */
 #include "core/kafka_int.h"
 
+#define WAKE_MS 10 /* the answer is not waited for; it may stand behind an empty fetch */
+
 /* ---- pausing ---- */
 
 /* Tells the library what is wanted. A partition it does not read can still be resumed (the flag
@@ -24,6 +26,7 @@ static int set_paused(struct kafka_consumer *c, struct kafka_spot *s, struct err
                           s->paused ? "pause" : "resume", s->topic, s->partition);
     }
     s->told_paused = s->paused;
+    c->asleep |= !s->paused;
     return 0;
 }
 
@@ -198,39 +201,58 @@ static int stop(struct kafka_spot *s, struct err *err)
                       s->topic, s->partition);
 }
 
-/* The first time: so that a missing topic is said here, and a pause finds its partition. */
-static int learn(struct kafka_consumer *c, struct kafka_spot *s, struct err *err)
+/* All partitions of a topic that was just looked up. */
+static int learn_all(struct kafka_consumer *c, const struct kafka_known *known,
+                     struct err *err)
 {
+    for (int32_t i = 0; i < known->partitions; i++) {
+        struct kafka_spot *s = kafka_spot_get(&c->spots, known->name, i);
+        if (!s) {
+            return kafka_fail_class(err, KAFKA_WRONG,
+                                    "could not read topic '%s': too many partitions",
+                                    known->name);
+        }
+        s->rkt = s->rkt ? s->rkt : rd_kafka_topic_new(c->link.rk, known->name, NULL);
+    }
+    return 0;
+}
+
+int kafka_consumer_learn(struct kafka_consumer *c, const char *topic, int32_t partition,
+                         struct err *err)
+{
+    const struct kafka_spot *s = kafka_spot_find(&c->spots, topic, partition);
     struct kafka_known known;
-    if (s->rkt) {
+    if (s && s->rkt) {
         return 0;
     }
-    int rc = kafka_topic_look(&c->link, s->topic, false, &known, err);
+    int rc = kafka_topic_look(&c->link, topic, false, &known, err);
     if (rc < 0) {
         return rc;
     }
-    if (s->partition < 0 || s->partition >= known.partitions) {
+    rc = learn_all(c, &known, err);
+    rd_kafka_topic_destroy(known.rkt);
+    if (rc == 0 && (partition < 0 || partition >= known.partitions)) {
         struct kafka_fault f = {.code = RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION};
-        rd_kafka_topic_destroy(known.rkt);
-        return kafka_fail(err, &f, NULL, "could not read topic '%s', partition %d",
-                          s->topic, s->partition);
+        rc = kafka_fail(err, &f, NULL, "could not read topic '%s', partition %d", topic,
+                        partition);
     }
-    s->rkt = known.rkt;
-    return 0;
+    return rc;
 }
 
 int kafka_consumer_add(struct kafka_consumer *c, const struct kafka_place *start,
                        struct err *err)
 {
-    struct kafka_spot *s =
-        c->grouped ? NULL : kafka_spot_get(&c->spots, start->topic, start->partition);
-    if (!s) {
-        return kafka_fail_class(
-            err, KAFKA_WRONG, "could not read topic '%s': %s", start->topic,
-            c->grouped ? "a group gives the partitions" : "too many partitions");
+    if (c->grouped) {
+        return kafka_fail_class(err, KAFKA_WRONG,
+                                "could not read topic '%s': a group gives the partitions",
+                                start->topic);
     }
-    int rc = learn(c, s, err);
-    rc = rc == 0 && s->reading ? stop(s, err) : rc;
+    int rc = kafka_consumer_learn(c, start->topic, start->partition, err);
+    if (rc < 0) {
+        return rc;
+    }
+    struct kafka_spot *s = kafka_spot_find(&c->spots, start->topic, start->partition);
+    rc = s->reading ? stop(s, err) : 0;
     if (rc < 0) {
         return rc;
     }
@@ -242,6 +264,31 @@ int kafka_consumer_add(struct kafka_consumer *c, const struct kafka_place *start
     }
     read_from(c, start);
     return s->paused ? set_paused(c, s, err) : 0;
+}
+
+/* The thread that fetches from a broker sleeps for up to a second when the queue was full or its
+ * partitions were paused, and nobody tells it that they are not any more (2.0.2; newer ones look
+ * more often at a full queue: fetch.queue.backoff.ms). Any request to that broker wakes it, and
+ * this one goes to the leaders of all that is read. What they answer is of no use. */
+void kafka_consumer_wake(struct kafka_consumer *c)
+{
+    if (!c->asleep) {
+        return;
+    }
+    _cleanup_(kafka_list_destroyp)
+        rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(16);
+    for (size_t i = 0; i < c->spots.n; i++) {
+        const struct kafka_spot *s = &c->spots.v[i];
+        if (s->reading && !s->paused) {
+            rd_kafka_topic_partition_list_add(list, s->topic, s->partition)->offset =
+                RD_KAFKA_OFFSET_END;
+        }
+    }
+    if (list->cnt > 0) {
+        rd_kafka_offsets_for_times(c->link.rk, list, WAKE_MS);
+    }
+    c->asleep = false;
+    c->given = c->given_bytes = 0;
 }
 
 int kafka_consumer_remove(struct kafka_consumer *c, const char *topic, int32_t partition,

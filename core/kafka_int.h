@@ -113,10 +113,15 @@ struct kafka_consumer {
     rd_kafka_topic_partition_list_t *next; /* assigned before a loss was answered */
     struct kafka_spots spots;
     rd_kafka_queue_t *queue;     /* by hand: what all partitions are read into */
+    size_t given, given_bytes;   /* by hand: since the library was woken last */
+    bool asleep;                 /* by hand: it may have stopped fetching */
     rd_kafka_message_t *message; /* what the last event points into */
     struct buf headers;
     char name[KAFKA_TOPIC_MAX]; /* the topic of a trouble */
 };
+
+/* Makes the library look whether it may fetch, if it may have stopped. */
+void kafka_consumer_wake(struct kafka_consumer *c);
 
 /* ---- a producer: kafka_producer.c has its records, kafka_producer_tx.c its transactions ---- */
 

@@ -258,10 +258,25 @@ static int begin_found(struct link *l, const struct found *f, enum which which,
     return 0;
 }
 
+/* Before anything is read; a topic that cannot be learned is said when it is to be read. */
+static void learn_found(struct link *l, const struct found *f)
+{
+    struct err aside;
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < f->n; i++) {
+        char topic[KAFKA_TOPIC_MAX];
+        link_topic(l, f->v[i].of.name, topic);
+        r = kafka_consumer_learn(l->source, topic, 0, &aside);
+    }
+}
+
 static int begin(struct link *l, enum which which, struct err *err)
 {
     struct found f = {.l = l};
     int r = kafka_admin_topics(l->admin, l->prefix, on_topic, &f, err);
+    if (r >= 0 && which == TABLES) {
+        learn_found(l, &f);
+    }
     if (r >= 0) {
         r = begin_found(l, &f, which, err);
     }

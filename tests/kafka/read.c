@@ -149,6 +149,39 @@ static void a_paused_partition_is_silent_and_goes_on_where_it_stopped(void **sta
     assert_int_equal(next_record(w, w->c).offset, 1);
 }
 
+/* More than the client library holds at a time: it stops fetching again and again. */
+static void a_reader_that_stores_what_it_reads_finds_more_when_it_comes_back(void **state)
+{
+    struct world *w = *state;
+    static char value[1000];
+    const int n = 8000, slice = 500, partitions = 2;
+    int got = 0, waited = 0;
+    memset(value, 'v', sizeof(value) - 1);
+    make_topic(w, w->topic, partitions, NULL, NULL);
+    w->p = ready_producer(w, w->name);
+    OK(w, kafka_producer_begin(w->p, &w->err));
+    for (int i = 0; i < n; i++) {
+        OK(w, put_to(w, w->p, w->topic, i % partitions, value));
+    }
+    OK(w, commit(w, w->p));
+    w->c = by_hand(w, false);
+    for (int i = 0; i < partitions; i++) {
+        read_from(w, w->c, w->topic, i, 0);
+    }
+    while (got < n) {
+        struct kafka_event e;
+        int rc = kafka_consumer_poll(w->c, 300, &e, &w->err);
+        assert_true(rc >= 0);
+        waited += rc == 0;
+        got += rc == 1 && e.what == KAFKA_RECORD;
+        if (rc == 1 && got % slice == 0) {
+            usleep(20000);
+        }
+    }
+    /* the first fetch may take so long, and a busy machine; not one of so many slices */
+    assert_in_range(waited, 0, 2);
+}
+
 /* Puts one record with headers as another client may: no block of ours limits it. */
 static void put_foreign(struct world *w, int n, size_t bytes)
 {
@@ -394,6 +427,7 @@ const struct CMUnitTest read_tests[] = {
     KAFKA_TEST(a_place_that_is_not_in_the_log_is_said_of_that_partition_only),
     KAFKA_TEST(trimmed_records_are_gone_and_a_reader_below_hears_of_it),
     KAFKA_TEST(a_paused_partition_is_silent_and_goes_on_where_it_stopped),
+    KAFKA_TEST(a_reader_that_stores_what_it_reads_finds_more_when_it_comes_back),
     KAFKA_TEST(headers_fill_a_block_to_the_last_byte),
     KAFKA_TEST(headers_of_other_clients_are_kept_as_far_as_they_fit),
     KAFKA_TEST(two_members_share_a_topic_and_each_is_told),
