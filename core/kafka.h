@@ -89,11 +89,11 @@ struct kafka_conf {
 struct kafka_place {
     const char *topic;
     int32_t partition;
-    int64_t offset; /* or KAFKA_BEGINNING where a start is meant; KAFKA_NONE */
+    int64_t offset; /* or KAFKA_BEGINNING where a start is meant */
 };
 
 #define KAFKA_BEGINNING (-2)
-#define KAFKA_NONE      (-1001) /* committed: there is none; position: nothing read yet */
+#define KAFKA_NONE      (-1001)
 
 /* "2.0.2" of the library in use, not the one compiled against; major << 24 | minor << 16... */
 const char *kafka_version(void);
@@ -254,12 +254,6 @@ int kafka_consumer_resume(struct kafka_consumer *c, const char *topic, int32_t p
                           struct err *err);
 bool kafka_consumer_paused(const struct kafka_consumer *c, const char *topic,
                            int32_t partition);
-/* Group: fills the offset of each place with what the group committed, or KAFKA_NONE. */
-int kafka_consumer_committed(struct kafka_consumer *c, struct kafka_place *places,
-                             size_t n, int timeout_ms, struct err *err);
-/* The offset poll will give next, or KAFKA_NONE before the first. */
-int kafka_consumer_position(const struct kafka_consumer *c, const char *topic,
-                            int32_t partition, int64_t *ret);
 /* Who this member is now; take it anew for every commit. */
 int kafka_consumer_group(struct kafka_consumer *c, struct kafka_group **ret,
                          struct err *err);
@@ -337,7 +331,6 @@ int kafka_admin_set(struct kafka_admin *a, const char *topic,
 /* Drops the records below each offset. */
 int kafka_admin_trim(struct kafka_admin *a, const struct kafka_place *below, size_t n,
                      struct err *err);
-int kafka_admin_delete(struct kafka_admin *a, const char *topic, struct err *err);
 /* The first offset and the one behind the last. `committed`: behind the last that no open
  * transaction holds back. */
 int kafka_admin_bounds(struct kafka_admin *a, const struct kafka_place *of,

@@ -250,15 +250,12 @@ int kafka_refused(struct err *err, int code, const char *detail, const char *wha
 
 /* ---- topics ---- */
 
-static int topic_result(const struct kafka_request *r, bool create, int *ret_code,
-                        const char **ret_words)
+static int create_result(const struct kafka_request *r, int *ret_code,
+                         const char **ret_words)
 {
     size_t n = 0;
-    const rd_kafka_topic_result_t **v =
-        create ? rd_kafka_CreateTopics_result_topics(
-                     rd_kafka_event_CreateTopics_result(r->reply), &n)
-               : rd_kafka_DeleteTopics_result_topics(
-                     rd_kafka_event_DeleteTopics_result(r->reply), &n);
+    const rd_kafka_topic_result_t **v = rd_kafka_CreateTopics_result_topics(
+        rd_kafka_event_CreateTopics_result(r->reply), &n);
     *ret_code = n == 1 ? rd_kafka_topic_result_error(v[0]) : RD_KAFKA_RESP_ERR__FAIL;
     *ret_words = n == 1 ? rd_kafka_topic_result_error_string(v[0]) : NULL;
     return *ret_code ? -1 : 0;
@@ -315,31 +312,13 @@ int kafka_admin_create(struct kafka_admin *a, const char *topic, int32_t partiti
     if (rc < 0) {
         return rc;
     }
-    if (topic_result(&r, true, &code, &words) == 0) {
+    if (create_result(&r, &code, &words) == 0) {
         await_topic(a, topic);
         return 1;
     }
     return code == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS
                ? 0
                : kafka_refused(err, code, words, "create topic", topic);
-}
-
-int kafka_admin_delete(struct kafka_admin *a, const char *topic, struct err *err)
-{
-    _cleanup_(kafka_request_finip) struct kafka_request r;
-    int code;
-    const char *words;
-    kafka_request_init(&r, a, RD_KAFKA_ADMIN_OP_DELETETOPICS);
-    rd_kafka_DeleteTopic_t *t = rd_kafka_DeleteTopic_new(topic);
-    rd_kafka_DeleteTopics(a->link.rk, &t, 1, r.options, r.q);
-    rd_kafka_DeleteTopic_destroy(t);
-    int rc = kafka_request_wait(&r, "delete topic", topic, err);
-    if (rc < 0) {
-        return rc;
-    }
-    return topic_result(&r, false, &code, &words) == 0
-               ? 0
-               : kafka_refused(err, code, words, "delete topic", topic);
 }
 
 int kafka_admin_trim(struct kafka_admin *a, const struct kafka_place *below, size_t n,

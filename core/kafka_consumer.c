@@ -218,15 +218,6 @@ static bool translate(struct buf *block, const rd_kafka_headers_t *h)
     return cut;
 }
 
-static void move_spot(struct kafka_consumer *c, const char *topic, int32_t partition,
-                      int64_t position)
-{
-    struct kafka_spot *s = kafka_spot_find(&c->spots, topic, partition);
-    if (s) {
-        s->position = position;
-    }
-}
-
 static void tell_record(struct kafka_consumer *c, const rd_kafka_message_t *m,
                         struct kafka_event *ret)
 {
@@ -246,7 +237,6 @@ static void tell_record(struct kafka_consumer *c, const rd_kafka_message_t *m,
         ret->headers_cut = translate(&c->headers, h);
     }
     ret->headers = buf_span(&c->headers);
-    move_spot(c, ret->topic, m->partition, m->offset + 1);
 }
 
 static int tell_trouble(struct kafka_consumer *c, const rd_kafka_message_t *m,
@@ -295,7 +285,6 @@ static int tell(struct kafka_consumer *c, const rd_kafka_message_t *m,
         .partition = m->partition,
         .offset = m->offset,
     };
-    move_spot(c, ret->topic, m->partition, m->offset);
     return 1;
 }
 

@@ -79,19 +79,7 @@ static void read_none(struct kafka_consumer *c)
 {
     for (size_t i = 0; i < c->spots.n; i++) {
         c->spots.v[i].reading = false;
-        c->spots.v[i].position = KAFKA_NONE;
     }
-}
-
-/* False: too many. */
-static bool read_from(struct kafka_consumer *c, const struct kafka_place *at)
-{
-    struct kafka_spot *s = kafka_spot_get(&c->spots, at->topic, at->partition);
-    if (s) {
-        s->reading = true;
-        s->position = at->offset >= 0 ? at->offset : KAFKA_NONE;
-    }
-    return s != NULL;
 }
 
 int kafka_consumer_take(struct kafka_consumer *c, const struct kafka_place *places,
@@ -108,10 +96,13 @@ int kafka_consumer_take(struct kafka_consumer *c, const struct kafka_place *plac
     for (size_t i = 0; i < n; i++) {
         rd_kafka_topic_partition_list_add(list, places[i].topic, places[i].partition)
             ->offset = places[i].offset;
-        if (!read_from(c, &places[i])) {
+        struct kafka_spot *s =
+            kafka_spot_get(&c->spots, places[i].topic, places[i].partition);
+        if (!s) {
             return kafka_fail_class(err, KAFKA_WRONG,
                                     "could not take partitions: there are too many");
         }
+        s->reading = true;
     }
     struct kafka_fault f = kafka_link_fault(&c->link, rd_kafka_assign(c->link.rk, list));
     if (f.code) {
@@ -141,30 +132,6 @@ int kafka_consumer_give(struct kafka_consumer *c, struct err *err)
     return f.code ? kafka_fail(err, &f, NULL, "could not give partitions back") : 0;
 }
 
-int kafka_consumer_committed(struct kafka_consumer *c, struct kafka_place *places,
-                             size_t n, int timeout_ms, struct err *err)
-{
-    _cleanup_(kafka_list_destroyp)
-        rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)n);
-    for (size_t i = 0; i < n; i++) {
-        rd_kafka_topic_partition_list_add(list, places[i].topic, places[i].partition);
-    }
-    struct kafka_fault f =
-        kafka_link_fault(&c->link, rd_kafka_committed(c->link.rk, list, timeout_ms));
-    for (int i = 0; i < list->cnt && !f.code; i++) {
-        f.code = list->elems[i].err;
-    }
-    if (f.code) {
-        return kafka_link_fail(&c->link, err, &f, NULL,
-                               "could not read committed offsets");
-    }
-    for (size_t i = 0; i < n; i++) {
-        int64_t offset = list->elems[i].offset;
-        places[i].offset = offset >= 0 ? offset : KAFKA_NONE;
-    }
-    return 0;
-}
-
 int kafka_consumer_group(struct kafka_consumer *c, struct kafka_group **ret,
                          struct err *err)
 {
@@ -192,7 +159,6 @@ struct kafka_group *kafka_group_destroy(struct kafka_group *group)
 static int stop(struct kafka_spot *s, struct err *err)
 {
     s->reading = false;
-    s->position = KAFKA_NONE;
     if (rd_kafka_consume_stop(s->rkt, s->partition) == 0) {
         return 0;
     }
@@ -262,7 +228,7 @@ int kafka_consumer_add(struct kafka_consumer *c, const struct kafka_place *start
         return kafka_fail(err, &f, NULL, "could not read topic '%s', partition %d",
                           s->topic, s->partition);
     }
-    read_from(c, start);
+    s->reading = true;
     return s->paused ? set_paused(c, s, err) : 0;
 }
 
@@ -299,17 +265,4 @@ int kafka_consumer_remove(struct kafka_consumer *c, const char *topic, int32_t p
         return 0;
     }
     return stop(s, err);
-}
-
-/* ---- both ---- */
-
-int kafka_consumer_position(const struct kafka_consumer *c, const char *topic,
-                            int32_t partition, int64_t *ret)
-{
-    const struct kafka_spot *s = kafka_spot_find(&c->spots, topic, partition);
-    if (!s || !s->reading) {
-        return -KAFKA_WRONG;
-    }
-    *ret = s->position;
-    return 0;
 }

@@ -80,7 +80,6 @@ int kafka_topic_look(struct kafka_link *l, const char *topic, bool sizes,
 struct kafka_spot {
     char topic[KAFKA_TOPIC_MAX];
     int32_t partition;
-    int64_t position;
     bool reading;
     bool paused, told_paused; /* what is wanted; what the library was told last */
     rd_kafka_topic_t *rkt;    /* by hand: kept from the first time it is read */

@@ -56,7 +56,7 @@ struct kafka_spot *kafka_spot_get(struct kafka_spots *s, const char *topic,
     }
     memmove(&s->v[i + 1], &s->v[i], (s->n - i) * sizeof(*s->v));
     s->n++;
-    s->v[i] = (struct kafka_spot){.partition = partition, .position = KAFKA_NONE};
+    s->v[i] = (struct kafka_spot){.partition = partition};
     snprintf(s->v[i].topic, sizeof(s->v[i].topic), "%s", topic);
     return &s->v[i];
 }

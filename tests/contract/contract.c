@@ -1,6 +1,6 @@
 /* The engines, the world a test lives in, and the program that tries every promise on each. */
 #include "tests/contract/contract.h"
-#include "core/kafka.h"
+#include "tests/lib/beside.h"
 #include "tests/lib/folder.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -52,37 +52,6 @@ static void run(void **state)
     w->finished = true;
 }
 
-struct gone {
-    char topics[64][KAFKA_TOPIC_MAX];
-    int n;
-};
-
-static int note_topic(void *ctx, const char *topic, int32_t partitions)
-{
-    struct gone *g = ctx;
-    (void)partitions;
-    if (g->n < (int)ARRAY_LEN(g->topics)) {
-        (void)snprintf(g->topics[g->n++], KAFKA_TOPIC_MAX, "%s", topic);
-    }
-    return 0;
-}
-
-/* A small broker gets slow with thousands of partitions. */
-static void remove_topics(struct world *w)
-{
-    const struct kafka_conf conf = {.brokers = getenv("OFFPEAK_BROKERS"),
-                                    .client_id = "contract"};
-    struct gone gone = {.n = 0};
-    struct kafka_admin *admin = NULL;
-    if (kafka_admin_open(&admin, &conf, &w->err) == 0) {
-        (void)kafka_admin_topics(admin, w->prefix, note_topic, &gone, &w->err);
-    }
-    for (int i = 0; i < gone.n; i++) {
-        (void)kafka_admin_delete(admin, gone.topics[i], &w->err);
-    }
-    kafka_admin_destroy(admin);
-}
-
 /* A test that failed half way leaves its feeds and cursors open: its queue cannot be closed. */
 static int tear_down(void **state)
 {
@@ -92,7 +61,7 @@ static int tear_down(void **state)
         w->loop = loop_destroy(w->loop);
     }
     if (w->engine->broker && !w->promise->not_on_broker) {
-        remove_topics(w);
+        beside_remove_topics(getenv("OFFPEAK_BROKERS"), w->prefix);
     }
     folder_remove(w->base);
     for (size_t i = 0; i < w->n_topics; i++) {

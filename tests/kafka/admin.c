@@ -65,8 +65,6 @@ static void a_topic_is_made_once_and_found_by_its_prefix(void **state)
     IS(w, 0, kafka_admin_partitions(w->admin, "no-such-topic", &w->err));
     OK(w, kafka_admin_topics(w->admin, w->name, see_topic, &s, &w->err));
     assert_true(s.n == 2 && s.partitions == 3);
-    OK(w, kafka_admin_delete(w->admin, w->second, &w->err));
-    IS(w, -KAFKA_REFUSED, kafka_admin_delete(w->admin, w->second, &w->err));
 }
 
 static void what_the_broker_does_not_take_is_said_in_its_words(void **state)
