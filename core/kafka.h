@@ -258,6 +258,8 @@ bool kafka_consumer_paused(const struct kafka_consumer *c, const char *topic,
 int kafka_consumer_group(struct kafka_consumer *c, struct kafka_group **ret,
                          struct err *err);
 struct kafka_group *kafka_group_destroy(struct kafka_group *group);
+/* Group: a static member that will not come back soon gives up its place; then destroy it. */
+void kafka_consumer_leave(struct kafka_consumer *c);
 /* A member like any other leaves its group; a static one keeps its place for session_ms. */
 struct kafka_consumer *kafka_consumer_destroy(struct kafka_consumer *c);
 

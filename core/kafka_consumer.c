@@ -11,6 +11,7 @@
  * fetch, this keeps a client under 12 MB at full speed. */
 #define QUEUED_RECORDS 1000
 #define QUEUED_KBYTES  4096
+#define LEAVE_MS       2000
 
 /* ---- rebalances ---- */
 
@@ -170,6 +171,25 @@ static void let_go(struct kafka_consumer *c)
 {
     if (c->message) {
         rd_kafka_message_destroy(TAKE_PTR(c->message));
+    }
+}
+
+/* Closing alone does not take a static member out of its group (KIP-345), unsubscribing does; it
+ * is out once it has no id any more. */
+void kafka_consumer_leave(struct kafka_consumer *c)
+{
+    int64_t deadline = kafka_now_ms() + LEAVE_MS;
+    bool in = c->grouped && rd_kafka_unsubscribe(c->link.rk) == 0;
+    c->closing = true;
+    let_go(c);
+    while (in && kafka_left_ms(deadline) > 0) {
+        rd_kafka_message_t *m = rd_kafka_consumer_poll(c->link.rk, 10);
+        if (m) {
+            rd_kafka_message_destroy(m);
+        }
+        char *id = rd_kafka_memberid(c->link.rk);
+        in = id && *id;
+        rd_kafka_mem_free(c->link.rk, id);
     }
 }
 

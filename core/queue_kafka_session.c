@@ -478,6 +478,8 @@ void link_session_turn(struct link *l)
     }
 }
 
+/* A scheduler's successor may begin at once. A worker keeps its place for a while: what it owns
+ * would have to be restored elsewhere, and again here when it comes back. */
 void link_session_end(struct link *l)
 {
     struct err err;
@@ -485,6 +487,9 @@ void link_session_end(struct link *l)
     close_session(l);
     if (l->answer && l->member) {
         (void)kafka_consumer_give(l->member, &err);
+    }
+    if (l->member && l->role != QUEUE_WORKER) {
+        kafka_consumer_leave(l->member);
     }
     l->member = kafka_consumer_destroy(l->member);
 }

@@ -394,6 +394,34 @@ static void a_static_member_restarts_into_its_own_partitions_undisturbed(void **
     }
 }
 
+/* Its session is longer than this test waits for anything. */
+static struct kafka_consumer *lasting_member(struct world *w, const char *instance)
+{
+    struct kafka_consumer *c = NULL;
+    const struct kafka_consumer_conf conf = {.kafka = &w->conf,
+                                             .group = w->name,
+                                             .topic = w->topic,
+                                             .instance = instance,
+                                             .session_ms = 3 * CALL_MS};
+    OK(w, kafka_consumer_open(&c, &conf, &w->err));
+    return c;
+}
+
+static void a_static_member_that_leaves_is_succeeded_at_once(void **state)
+{
+    struct world *w = *state;
+    make_topic(w, w->topic, 1, NULL, NULL);
+    w->c = lasting_member(w, "one");
+    struct kafka_event e = await(w, w->c, KAFKA_ASSIGNED);
+    take_all(w, w->c, &e);
+    kafka_consumer_leave(w->c);
+    w->c = kafka_consumer_destroy(w->c);
+    w->peer = lasting_member(w, "two");
+    e = await(w, w->peer, KAFKA_ASSIGNED);
+    assert_int_equal(e.n, 1);
+    take_all(w, w->peer, &e);
+}
+
 static void a_second_process_of_the_same_name_stops_the_first(void **state)
 {
     struct world *w = *state;
@@ -429,6 +457,7 @@ const struct CMUnitTest read_tests[] = {
     KAFKA_TEST(partitions_are_kept_until_they_are_given_and_no_record_comes_meanwhile),
     KAFKA_TEST(a_pause_survives_a_rebalance),
     KAFKA_TEST(a_static_member_restarts_into_its_own_partitions_undisturbed),
+    KAFKA_TEST(a_static_member_that_leaves_is_succeeded_at_once),
     KAFKA_TEST(a_second_process_of_the_same_name_stops_the_first),
 };
 const size_t read_tests_n = ARRAY_LEN(read_tests);
