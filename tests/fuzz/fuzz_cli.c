@@ -7,6 +7,7 @@
 #include "cli/beat.h"
 #include "cli/options.h"
 #include "cli/reply.h"
+#include "cli/seen.h"
 #include "cli/totals.h"
 #include "core/headers.h"
 #include "core/jtext.h"
@@ -35,7 +36,16 @@ static void check_spend(struct span in)
         MUST(spend_line_read(&msg, &line, &err) == 0 && line.known);
         MUST(usd_sum_cmp(line.cost, c.cost) == 0);
     }
-    MUST(spend_line_read(&msg, &line, &err) == 0 || err.msg[0]);
+    if (spend_line_read(&msg, &line, &err) < 0) {
+        MUST(err.msg[0]);
+        return;
+    }
+    struct totals t = {.jobs = 0};
+    struct seen *seen = seen_create();
+    MUST(seen && (spend_line_fold(&line, seen, &err) == 1 || err.msg[0]));
+    MUST(err.msg[0] || spend_line_fold(&line, seen, &err) == 0);
+    totals_add(&t, &line);
+    seen_destroy(seen);
 }
 
 /* ---- the line of a result ---- */
@@ -91,12 +101,15 @@ static void check_invoice(struct span in)
     const struct audit_conf conf = {
         .invoice = path, .on_difference = on_difference, .on_note = on_note};
     struct audit a = {.conf = &conf};
+    struct audit_charge charge = {.known = true, .batch = "batch_1", .request = "req_2"};
+    usd_sum_add(&charge.cost, usd_from_pico(123000000));
     MUST(idset_open(&a.names, file_folder(), &err) == 0);
     MUST(slots_open(&a.bill, file_folder(), sizeof(struct audit_bill), &err) == 0);
     if (audit_invoice_read(&a, &err) < 0) {
         MUST(err.msg[0] && err.code == ERR_INPUT);
     } else {
         check_bills(&a);
+        MUST(audit_invoice_charge(&a, &charge, &err) == 0);
         MUST(audit_invoice_judge(&a, &err) == 0);
     }
     idset_close(a.names);

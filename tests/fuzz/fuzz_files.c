@@ -2,19 +2,45 @@
  * API key. Taken, or refused with words in which no key stands. */
 #include "core/config.h"
 #include "core/kafka.h"
+#include "core/money.h"
 #include "core/secret.h"
-#include "scheduler/scheduler.h"
 #include "tests/fuzz/file.h"
+
+#define ROW(name_, type_, ...)                                                        \
+    {                                                                                 \
+        .key = "all." #name_, .type = (type_), .offset = offsetof(struct all, name_), \
+        .help = "a value", __VA_ARGS__                                                \
+    }
+
+/* One of each type. */
+struct all {
+    const char *text;
+    bool flag;
+    int64_t count, wait_ms, size;
+    struct usd limit;
+    int word;
+};
+
+static const struct config_row rows[] = {
+    ROW(text, CONFIG_STRING, .deflt = NULL),
+    ROW(flag, CONFIG_BOOL, .deflt = "no"),
+    ROW(count, CONFIG_INT, .deflt = "3", .min = 1, .max = 1000),
+    ROW(wait_ms, CONFIG_DURATION, .deflt = "60s"),
+    ROW(size, CONFIG_BYTES, .deflt = "8MiB"),
+    ROW(limit, CONFIG_USD, .deflt = "2.50"),
+    ROW(word, CONFIG_ENUM, .deflt = "never", .enum_names = "always|never"),
+};
 
 static void check_config(const char *path)
 {
     struct err err = {0};
-    struct scheduler_settings settings;
-    const struct config_section section = {"Flow", scheduler_config_rows,
-                                           scheduler_config_rows_len, &settings};
+    struct all all = {.text = NULL};
+    const struct config_section section = {"All", rows, ARRAY_LEN(rows), &all};
     struct config *c = NULL;
     MUST(config_create(&c, &section, 1, &err) == 0);
     MUST(config_load_file(c, path, &err) >= 0 || err.msg[0]);
+    MUST(all.count >= 1 && all.count <= 1000 && all.wait_ms >= 0 && all.size >= 0);
+    MUST(usd_cmp(all.limit, USD_ZERO) >= 0 && (all.word == 0 || all.word == 1));
     config_destroy(c);
 }
 

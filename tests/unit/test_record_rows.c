@@ -452,6 +452,26 @@ static void totals_wider_than_64_bits_are_read_as_written(void **state)
     }
 }
 
+static void a_total_that_would_end_all_sums_is_refused(void **state)
+{
+    struct ledger_row row;
+    struct err err = {0};
+    (void)state;
+    assert_int_equal(
+        ledger_row_decode(SPAN_LIT("{\"spent_pico\":\"999999999999999999999999999999\"}"),
+                          &row, &err),
+        0);
+    for (int i = 0; i < 1000000; i++) {
+        usd_sum_add_sum(&row.in_doubt, row.spent);
+    }
+    assert_int_equal(
+        ledger_row_decode(
+            SPAN_LIT("{\"spent_pico\":\"170141183460469231731687303715884105727\"}"),
+            &row, &err),
+        -ERR_VERSION);
+    assert_non_null(strstr(err.msg, "field 'spent_pico'"));
+}
+
 static void a_damaged_row_is_refused_with_the_name_of_its_field(void **state)
 {
     static const struct {
@@ -516,6 +536,7 @@ int main(void)
         cmocka_unit_test(rows_of_budgets_are_read_as_written),
         cmocka_unit_test(rows_of_open_are_read_as_written),
         cmocka_unit_test(totals_wider_than_64_bits_are_read_as_written),
+        cmocka_unit_test(a_total_that_would_end_all_sums_is_refused),
         cmocka_unit_test(a_damaged_row_is_refused_with_the_name_of_its_field),
         cmocka_unit_test(fields_a_row_lacks_are_zero_and_unknown_ones_are_ignored),
     };
