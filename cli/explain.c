@@ -203,6 +203,7 @@ static int read_result(struct finding *f, struct err *err)
             continue;
         }
         if (result_head_decode(msg.headers, &e->result) < 0 ||
+            jtext_check(msg.value, NULL) < 0 ||
             buf_add(&e->result_line, msg.value.p, msg.value.n) < 0) {
             return err_set(err, ERR_VERSION, "could not read the result of '%s'",
                            e->ask.job);
@@ -316,7 +317,8 @@ static int read_charges(struct finding *f, struct err *err)
     int rc = queue_read_topic(f->cur, TOPIC_SPEND, 0, e->has_row ? e->row.spend_from : 0);
     while (rc >= 0 && e->charges_n < EXPLAIN_CHARGES_MAX &&
            (rc = queue_read(f->cur, &msg, err)) > 0) {
-        if (spend_head_decode(msg.headers, &head) < 0 || strcmp(head.job, e->ask.job)) {
+        if (spend_head_decode(msg.headers, &head) < 0 || strcmp(head.job, e->ask.job) ||
+            jtext_check(msg.value, NULL) < 0) {
             continue;
         }
         struct buf *to = &e->charges[e->charges_n++];

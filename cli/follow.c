@@ -1,6 +1,7 @@
 #include "cli/follow.h"
 
 #include "cli/seen.h"
+#include "core/jtext.h"
 #include "core/kafka.h"
 
 #include <stdio.h>
@@ -197,6 +198,11 @@ static int take_result(struct follow *f, const struct queue_msg *msg, struct err
     }
     if (rc == 0 || !f->conf.on_result || replaced_later(f, &head)) {
         return 0;
+    }
+    if (jtext_check(msg->value, NULL) < 0 || jtext_type(msg->value) != JTEXT_OBJECT) {
+        return err_set(err, ERR_VERSION,
+                       "could not read result %llu of '%s': it is no JSON object",
+                       (unsigned long long)msg->at.offset, msg->at.topic);
     }
     return f->conf.on_result(f->conf.ctx, &head, msg->value, err);
 }

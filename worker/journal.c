@@ -1,5 +1,6 @@
 #include "worker/journal.h"
 #include "core/fields.h"
+#include "core/jtext.h"
 #include "core/record.h"
 
 #include <inttypes.h>
@@ -230,7 +231,9 @@ static int take_row(struct reader *r, const struct queue_msg *m, struct err *err
     memcpy(r->id, m->key.p, m->key.n);
     r->id[m->key.n] = '\0';
     buf_reset(&r->row);
-    return buf_add(&r->row, m->value.p, m->value.n) < 0 ? malformed(m, err) : 0;
+    return jtext_check(m->value, NULL) < 0 || buf_add(&r->row, m->value.p, m->value.n) < 0
+               ? malformed(m, err)
+               : 0;
 }
 
 int journal_read(struct queue *q, uint32_t partition, journal_fn fn, void *ctx,

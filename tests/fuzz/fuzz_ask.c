@@ -39,6 +39,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     msg.value = span_of(all.p + MIN_OF(split + 1, n), n - MIN_OF(split + 1, n));
     ask_read(&msg, PROMPT_L1, &a);
     check(&a, msg.value);
+    msg.time_ms = INT64_MAX;
     msg.headers = all;
     msg.value = all;
     ask_read(&msg, PROMPT_L1, &a);

@@ -113,10 +113,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     }
     check_list(&resp);
     check_call(&resp);
-    for (size_t i = 0; i < ARRAY_LEN(refusals); i++) {
-        resp.status = refusals[i];
-        check_feed(ASK_BATCH, &resp);
-        check_call(&resp);
-    }
+    resp.status = refusals[n % ARRAY_LEN(refusals)]; /* all of them takes long */
+    check_feed(ASK_BATCH, &resp);
+    check_call(&resp);
     return 0;
 }

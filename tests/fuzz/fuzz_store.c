@@ -11,6 +11,8 @@
 #include "worker/journal.h"
 
 #define RECORDS_MAX 64
+#define TIME_MS     1795279027258 /* of a record, */
+#define LATE        0x80u /* ... unless its first byte says it is of the end of time */
 #define PREFIX      "offpeak."
 
 /* What a record may stand in; `ready` first, for acknowledgements. */
@@ -141,9 +143,10 @@ static void put_records(struct span in)
 {
     uint64_t offset = 0;
     for (int i = 0; i < RECORDS_MAX && in.n; i++) {
-        struct copied rec = {.of = places[fuzz_number(&in, 1) % ARRAY_LEN(places)],
+        unsigned where = fuzz_number(&in, 1);
+        struct copied rec = {.of = places[(where & ~LATE) % ARRAY_LEN(places)],
                              .offset = offset++,
-                             .time_ms = 1795279027258};
+                             .time_ms = where & LATE ? INT64_MAX : TIME_MS};
         rec.key = fuzz_take(&in, fuzz_number(&in, 1));
         rec.headers = fuzz_take(&in, fuzz_number(&in, 2));
         rec.value = fuzz_take(&in, fuzz_number(&in, 2));
