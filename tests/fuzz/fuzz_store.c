@@ -7,8 +7,11 @@
 #include "core/headers.h"
 #include "core/queue_kafka.h"
 #include "core/record.h"
+#include "scheduler/books.h"
+#include "scheduler/runs.h"
 #include "tests/fuzz/file.h"
 #include "worker/journal.h"
+#include "worker/released.h"
 
 #define RECORDS_MAX 64
 #define TIME_MS     1795279027258 /* of a record, */
@@ -159,6 +162,69 @@ static void put_records(struct span in)
     MUST(copy_apply(tx, NULL) == 0);
 }
 
+/* What a scheduler reads when it begins: limits, reservations, runs. */
+static void on_open(void *ctx, const struct open_row *row)
+{
+    (void)ctx;
+    MUST(memchr(row->team, '\0', sizeof(row->team)));
+}
+
+static void check_books(void)
+{
+    const struct budget_default none = {.given = false};
+    struct err err = {0};
+    struct books *b = NULL;
+    MUST(books_create(&b, &none, &err) == 0);
+    MUST(books_load(b, queue, on_open, NULL, &err) == 0 || err.msg[0]);
+    books_destroy(b);
+}
+
+static void check_runs(struct queue_cursor *jobs, struct queue_cursor *look)
+{
+    struct err err = {0};
+    struct queue_msg msg;
+    struct runs *runs = runs_create();
+    int rc = queue_read_topic(jobs, places[1].name, places[1].partition, 0);
+    while (rc >= 0 && (rc = queue_read(jobs, &msg, &err)) > 0) {
+        struct job_head head;
+        struct run *run = NULL;
+        char why[WHY_MAX] = "";
+        if (job_head_decode(msg.headers, &head) == 0 && head.run[0]) {
+            MUST(runs_of(runs, look, &msg.at, &head, &run, &err) >= 0);
+            MUST(run_takes(run, look, &head, why, &err) >= 0);
+        }
+    }
+    MUST(rc == 0);
+    runs_destroy(runs);
+}
+
+/* What a worker reads of `ready`: the request lies within its record. */
+static void check_ready(struct queue_cursor *look)
+{
+    for (uint64_t offset = 0; offset < RECORDS_MAX; offset++) {
+        struct err err = {0};
+        struct released job;
+        if (released_read(look, place_of(0, offset), &job, &err) < 0) {
+            MUST(err.msg[0] && err.hint[0]);
+        } else {
+            MUST(job.release.body_len == job.body.n);
+        }
+    }
+}
+
+static void check_roles(void)
+{
+    struct err err = {0};
+    struct queue_cursor *walk, *look;
+    MUST(queue_cursor_open(queue, &walk, &err) == 0);
+    MUST(queue_cursor_open(queue, &look, &err) == 0);
+    check_books();
+    check_runs(walk, look);
+    check_ready(look);
+    queue_cursor_close(walk);
+    queue_cursor_close(look);
+}
+
 static int on_entry(void *ctx, const struct journal_entry *e, struct err *err)
 {
     enum lane lane;
@@ -198,6 +264,7 @@ static void check_store(struct span in)
                                     .on_progress = on_progress};
     put_records(in);
     MUST(journal_read(queue, 0, on_entry, NULL, &err) == 0 || err.msg[0]);
+    check_roles();
     MUST(audit_run(&conf, &counts, &err) == 0);
     MUST(counts.jobs <= RECORDS_MAX && counts.results <= RECORDS_MAX);
     drop_all();
