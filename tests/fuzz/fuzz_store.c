@@ -189,9 +189,13 @@ static void check_runs(struct queue_cursor *jobs, struct queue_cursor *look)
         struct job_head head;
         struct run *run = NULL;
         char why[WHY_MAX] = "";
-        if (job_head_decode(msg.headers, &head) == 0 && head.run[0]) {
-            MUST(runs_of(runs, look, &msg.at, &head, &run, &err) >= 0);
-            MUST(run_takes(run, look, &head, why, &err) >= 0);
+        if (job_head_decode(msg.headers, &head) < 0) {
+            continue;
+        }
+        if (runs_of(runs, look, &msg.at, &head, &run, &err) < 0) {
+            MUST(err.msg[0]); /* a mark of our own that is none */
+        } else {
+            MUST(run_takes(run, look, &head, why, &err) == 0);
         }
     }
     MUST(rc == 0);
