@@ -35,53 +35,48 @@ def full(names):
     return sorted(f"offpeak.{name}" for name in names)
 
 
-def fresh():
-    lib.part("fresh: an empty broker")
-    with broker.Broker() as kafka:
-        done = topics(kafka, "check")
-        lib.equal("check: nothing is there", lines(done, "none"), full(SHARED))
-        lib.equal("and it fails", done.returncode, 1)
-        lib.that("it says what to run", f"offpeak topics create --brokers {kafka.address}" in done.stderr,
-                 done.stderr)
+def fresh(kafka):
+    done = topics(kafka, "check")
+    lib.equal("check: nothing is there", lines(done, "none"), full(SHARED))
+    lib.equal("and it fails", done.returncode, 1)
+    lib.that("it says what to run", f"offpeak topics create --brokers {kafka.address}" in done.stderr,
+             done.stderr)
 
-        done = topics(kafka, "create", "-n", "--team", "search", "--feature", "tags")
-        commands = done.stdout.splitlines()
-        lib.equal("create -n prints a command for each topic", len(commands), len(SHARED + QUEUE))
-        lib.that("of the broker's own scripts", all(c.startswith("kafka-topics.sh ") for c in commands))
-        lib.equal("and makes none", lines(topics(kafka, "check"), "none"), full(SHARED))
+    done = topics(kafka, "create", "-n", "--team", "search", "--feature", "tags")
+    commands = done.stdout.splitlines()
+    lib.equal("create -n prints a command for each topic", len(commands), len(SHARED + QUEUE))
+    lib.that("of the broker's own scripts", all(c.startswith("kafka-topics.sh ") for c in commands))
+    lib.equal("and makes none", lines(topics(kafka, "check"), "none"), full(SHARED))
 
-        done = topics(kafka, "create", "--team", "search", "--feature", "tags", "--partitions", 6)
-        lib.equal("create makes them", lines(done, "created"), full(SHARED + QUEUE))
-        lib.equal("and succeeds", done.returncode, 0)
-        done = topics(kafka, "check")
-        lib.equal("they are there at once, as they should be", lines(done, "ok"), full(SHARED + QUEUE))
-        lib.equal("check succeeds", (done.returncode, done.stderr), (0, ""))
-        lib.that("with the partitions that were asked for", "jobs.search.tags: 6 partitions" in done.stdout)
-        lib.that("and those that are for life", "offpeak.ready: 12 partitions" in done.stdout)
+    done = topics(kafka, "create", "--team", "search", "--feature", "tags", "--partitions", 6)
+    lib.equal("create makes them", lines(done, "created"), full(SHARED + QUEUE))
+    lib.equal("and succeeds", done.returncode, 0)
+    done = topics(kafka, "check")
+    lib.equal("they are there at once, as they should be", lines(done, "ok"), full(SHARED + QUEUE))
+    lib.equal("check succeeds", (done.returncode, done.stderr), (0, ""))
+    lib.that("with the partitions that were asked for", "jobs.search.tags: 6 partitions" in done.stdout)
+    lib.that("and those that are for life", "offpeak.ready: 12 partitions" in done.stdout)
 
-        done = topics(kafka, "create", "--team", "search", "--feature", "tags", "--partitions", 6)
-        lib.equal("create again makes nothing", (done.returncode, lines(done, "created")), (0, []))
-        done = topics(kafka, "create", "-n", "--team", "search", "--feature", "tags", "--partitions", 6)
-        lib.equal("and would do nothing", (done.returncode, done.stdout), (0, ""))
-        done = topics(kafka, "check", "--team", "search", "--feature", "labels")
-        lib.equal("a queue that is not there", lines(done, "none"), full(["jobs.search.labels"]))
-        other = topics(kafka, "check", "--set", "kafka.prefix=other.")
-        lib.equal("another prefix is another system", (other.returncode, lines(other, "ok")), (1, []))
+    done = topics(kafka, "create", "--team", "search", "--feature", "tags", "--partitions", 6)
+    lib.equal("create again makes nothing", (done.returncode, lines(done, "created")), (0, []))
+    done = topics(kafka, "create", "-n", "--team", "search", "--feature", "tags", "--partitions", 6)
+    lib.equal("and would do nothing", (done.returncode, done.stdout), (0, ""))
+    done = topics(kafka, "check", "--team", "search", "--feature", "labels")
+    lib.equal("a queue that is not there", lines(done, "none"), full(["jobs.search.labels"]))
+    other = topics(kafka, "check", "--set", "kafka.prefix=other.")
+    lib.equal("another prefix is another system", (other.returncode, lines(other, "ok")), (1, []))
 
 
-def kinds():
-    lib.part("kinds: what the broker keeps of it")
-    with broker.Broker() as kafka:
-        topics(kafka, "create", "--team", "search", "--feature", "tags")
-        done = topics(kafka, "check", "--json")
-        found = {t["name"]: t["differences"] for t in json.loads(done.stdout)["topics"]}
-        lib.equal("check finds nothing", [d for d in found.values() if d], [])
-        for topic, setting, value in (
-                ("offpeak.jobs.search.tags", "retention.ms", "-1"),
-                ("offpeak.results.search", "retention.ms", "2592000000"),
-                ("offpeak.answers", "cleanup.policy", "compact"),
-                ("offpeak.ready", "max.message.bytes", "8454144")):
-            lib.equal(f"{setting} of {topic}", kafka_setting(kafka, topic, setting), value)
+def kinds(kafka):
+    done = topics(kafka, "check", "--json")
+    found = {t["name"]: t["differences"] for t in json.loads(done.stdout)["topics"]}
+    lib.equal("check finds nothing", [d for d in found.values() if d], [])
+    for topic, setting, value in (
+            ("offpeak.jobs.search.tags", "retention.ms", "-1"),
+            ("offpeak.results.search", "retention.ms", "2592000000"),
+            ("offpeak.answers", "cleanup.policy", "compact"),
+            ("offpeak.ready", "max.message.bytes", "8454144")):
+        lib.equal(f"{setting} of {topic}", kafka_setting(kafka, topic, setting), value)
 
 
 def kafka_setting(kafka, topic, setting):
@@ -233,28 +228,34 @@ def doctor():
         lib.equal("a wrong password", found["broker"], "FAIL")
 
 
-def nobody():
-    lib.part("nobody: no broker, no answer")
+def nobody(kafka):
+    kafka.kill()
+    done = topics(kafka, "check")
+    lib.equal("nobody answers: try again later", done.returncode, 5)
+    lib.that("and what to look at", "OFFPEAK_BROKERS" in done.stderr, done.stderr)
+    done = topics(kafka, "check", "--brokers", "")
+    lib.equal("no broker is named: usage", done.returncode, 2)
+    done = topics(kafka, "create", "-n", "--brokers", "")
+    lib.equal("create -n needs none", (done.returncode, len(done.stdout.splitlines())), (0, len(SHARED)))
+    done = topics(kafka, "describe", "--brokers", "")
+    lib.equal("nor does describe", (done.returncode, len(done.stdout.splitlines())), (0, 15))
+    for words in (["create", "--feature", "f"], ["create", "--partitions", "3"], ["make"], [],
+                  ["check", "--allow", "boss=x"], ["check", "--allow", "reader=x"],
+                  ["check", "--set", "kafka.prefix=nodot"], ["check", "--set", "kafka.file=/nonexistent"]):
+        lib.equal(f"topics {' '.join(words)}: usage", topics(kafka, *words).returncode, 2)
+
+
+def plain():
     with broker.Broker() as kafka:
-        kafka.kill()
-        done = topics(kafka, "check")
-        lib.equal("nobody answers: try again later", done.returncode, 5)
-        lib.that("and what to look at", "OFFPEAK_BROKERS" in done.stderr, done.stderr)
-        done = topics(kafka, "check", "--brokers", "")
-        lib.equal("no broker is named: usage", done.returncode, 2)
-        done = topics(kafka, "create", "-n", "--brokers", "")
-        lib.equal("create -n needs none", (done.returncode, len(done.stdout.splitlines())), (0, len(SHARED)))
-        done = topics(kafka, "describe", "--brokers", "")
-        lib.equal("nor does describe", (done.returncode, len(done.stdout.splitlines())), (0, 15))
-        for words in (["create", "--feature", "f"], ["create", "--partitions", "3"], ["make"], [],
-                      ["check", "--allow", "boss=x"], ["check", "--allow", "reader=x"],
-                      ["check", "--set", "kafka.prefix=nodot"], ["check", "--set", "kafka.file=/nonexistent"]):
-            lib.equal(f"topics {' '.join(words)}: usage", topics(kafka, *words).returncode, 2)
+        for what, part in (("fresh: an empty broker", fresh), ("kinds: what the broker keeps of it", kinds),
+                           ("nobody: no broker, no answer", nobody)):
+            lib.part(what)
+            part(kafka)
 
 
 def main():
     lib.start(__doc__)
-    for one in (fresh, kinds, wrong, secure, doctor, nobody):
+    for one in (plain, wrong, secure, doctor):
         if lib.wanted(one.__name__):
             one()
     lib.finish()
