@@ -56,6 +56,15 @@ def work_at_provider(s, jobs):
     return lib.that("batches run at the provider", running, running)
 
 
+def go_on(s, jobs, options):
+    """The provider answers what it has, and the night ends as it must; and so does the next."""
+    s.sim.go()
+    if s.finish(len(jobs), options.seconds):
+        system.check(s, jobs)
+        second_night(s, jobs)
+        end_all(s)
+
+
 def night(options):
     lib.part("a scheduler and three workers; one more comes, one is killed")
     jobs = jobs_of(options)
@@ -72,13 +81,8 @@ def night(options):
         lost = options.rng.choice(workers)
         lost.kill()
         print(f"killed {lost.name}, {s.provider('in_progress')} batches run, {s.answered()} results")
-        s.sim.go()
-        if not s.finish(len(jobs), options.seconds):
-            return
+        go_on(s, jobs, options)
         print(f"{len(jobs)} jobs, {system.distinct(jobs)} different, {time.monotonic() - began:.1f} s")
-        system.check(s, jobs)
-        second_night(s, jobs)
-        end_all(s)
 
 
 def folder(options):
@@ -94,13 +98,8 @@ def folder(options):
         lost.forget()
         other = s.daemon("worker")
         lib.that("another has its share", s.wait_for(lambda: "at work" in other.said(), 60))
-        s.sim.go()
-        if not s.finish(len(jobs), options.seconds):
-            return
+        go_on(s, jobs, options)
         print(f"{before} batches were under way, {s.provider('completed')} were bought in all")
-        system.check(s, jobs)
-        second_night(s, jobs)
-        end_all(s)
 
 
 def everything(options):
@@ -113,13 +112,9 @@ def everything(options):
         for daemon in first:
             daemon.kill()
             daemon.forget()
-        s.sim.go()
         for role in ("scheduler", "worker", "worker"):
             s.daemon(role)
-        if s.finish(len(jobs), options.seconds):
-            system.check(s, jobs)
-            second_night(s, jobs)
-            end_all(s)
+        go_on(s, jobs, options)
 
 
 PARTS = {"night": night, "folder": folder, "everything": everything}

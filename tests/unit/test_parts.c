@@ -57,14 +57,20 @@ static void test_the_journal_stands_where_the_jobs_are(void **state)
     }
 }
 
-static void test_a_restart_goes_on_with_the_batches_of_all_it_owns(void **state)
+/* Its two batches are at the provider. */
+static void owner_of_two_batches(struct parts_night *p)
 {
-    struct parts_night *p = *state;
     owner_of(p, one_and_three);
     given_everywhere(p, 3);
     flush_all(p);
     worker_wakes(p);
     until_told(p, "submitted");
+}
+
+static void test_a_restart_goes_on_with_the_batches_of_all_it_owns(void **state)
+{
+    struct parts_night *p = *state;
+    owner_of_two_batches(p);
     owner_of(p, one_and_three);
     worker_wakes(p);
     pass(p, 60 * MINUTE);
@@ -76,11 +82,7 @@ static void test_a_restart_goes_on_with_the_batches_of_all_it_owns(void **state)
 static void test_who_takes_one_of_two_partitions_over_adopts_its_batch_only(void **state)
 {
     struct parts_night *p = *state;
-    owner_of(p, one_and_three);
-    given_everywhere(p, 3);
-    flush_all(p);
-    worker_wakes(p);
-    until_told(p, "submitted");
+    owner_of_two_batches(p);
     pass(p, 10 * SECOND);
     owner_of(p, only_three);
     worker_wakes(p);

@@ -354,6 +354,21 @@ static void given_answers(struct world *w, const char *root, uint64_t cached,
     }
 }
 
+/* Servers of four tracks, of which answers to another group have said this much. */
+static void given_learned(struct world *w, unsigned servers, uint64_t cached,
+                          uint64_t output)
+{
+    given_pool(w, servers, 4);
+    given_answers(w, "z", cached, output);
+}
+
+/* A group of `n` calls, of which the first track has taken one. */
+static void given_begun(struct world *w, int n)
+{
+    add(w, "a", n);
+    assert_track(w, 0, 0, "a");
+}
+
 static void test_a_short_beginning_is_read_by_all_tracks_at_once(void **state)
 {
     struct world *w = *state;
@@ -413,10 +428,8 @@ static void test_a_beginning_that_lies_there_for_all_tracks_is_shared_to_the_las
     void **state)
 {
     struct world *w = *state;
-    given_pool(w, 1, 4);
-    given_answers(w, "z", 1000, 10);
-    add(w, "a", 4);
-    assert_track(w, 0, 0, "a");
+    given_learned(w, 1, 1000, 10);
+    given_begun(w, 4);
     assert_track(w, 0, 1, "a");
     assert_track(w, 0, 2, "a");
     assert_track(w, 0, 1, "-");
@@ -427,10 +440,8 @@ static void test_what_is_read_again_must_be_won_by_answers_written_side_by_side(
     void **state)
 {
     struct world *w = *state;
-    given_pool(w, 1, 4);
-    given_answers(w, "z", 0, 32); /* 32 tokens: as much as to read 512 bytes */
-    add(w, "a", 8);
-    assert_track(w, 0, 0, "a");
+    given_learned(w, 1, 0, 32); /* 32 tokens: as much as to read 512 bytes */
+    given_begun(w, 8);
     assert_track(w, 0, 1, "-"); /* 3 answers are less than 2,000 bytes */
     add(w, "a", 4);
     assert_track(w, 0, 1, "a");
@@ -440,10 +451,8 @@ static void test_what_is_read_again_must_be_won_by_answers_written_side_by_side(
 static void test_long_answers_are_written_side_by_side(void **state)
 {
     struct world *w = *state;
-    given_pool(w, 1, 4);
-    given_answers(w, "z", 0, 1000);
-    add(w, "a", 3);
-    assert_track(w, 0, 0, "a");
+    given_learned(w, 1, 0, 1000);
+    given_begun(w, 3);
     assert_track(w, 0, 1, "a");
 }
 
@@ -567,10 +576,8 @@ static void test_of_groups_under_way_a_piece_of_the_heaviest_is_taken_if_worth_i
 static void test_tracks_of_a_server_that_is_down_have_nothing(void **state)
 {
     struct world *w = *state;
-    given_pool(w, 2, 4);
-    given_answers(w, "z", 1000, 10);
-    add(w, "a", 4);
-    assert_track(w, 0, 0, "a");
+    given_learned(w, 2, 1000, 10);
+    given_begun(w, 4);
     assert_track(w, 0, 3, "a");
     pool_set_up(w->pool, 0, false);
     assert_track(w, 0, 0, "-");
