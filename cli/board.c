@@ -324,15 +324,8 @@ static int look_at_crew(struct board *b, struct err *err)
     if (rc < 0) {
         return rc;
     }
-    _cleanup_(buf_fini) struct buf where;
-    buf_init(&where, CLI_PATH_MAX);
-    cli_where(b->cli, &where);
     v->hidden = gates.hidden;
-    v->beat = (struct beat){.waiting = gates.waiting};
-    for (unsigned i = 0; i < gates.n; i++) {
-        const struct gates_gate *g = &gates.gates[i];
-        beat_add_gate(&v->beat, g->team, g->feature, &g->gate, where.n ? where.p : "");
-    }
+    gates_beat(&gates, b->cli, &v->beat);
     return 0;
 }
 

@@ -291,10 +291,9 @@ int cmd_explain(struct cli *c, struct err *err)
     _cleanup_(explain_fini) struct explain e = {.charges_n = 0};
     int rc = cli_open_data(c, &q, err);
     if (rc >= 0) {
-        rc = explain_find(q, c->data, &wanted, &e, err);
+        rc = explain_find(c, q, &wanted, &e, err);
     }
     if (rc >= 0) {
-        e.owner |= cli_on_broker(c);
         progress_clear(&c->notice);
         (o->json ? print_json : print)(&e);
     }

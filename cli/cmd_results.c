@@ -4,14 +4,13 @@
 #include "cli/order.h"
 #include "cli/runs.h"
 #include "cli/sheet.h"
+#include "cli/signals.h"
 #include "cli/sink.h"
+#include "cli/waits.h"
+#include "core/clock.h"
 
-#include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
-#include <sys/signalfd.h>
-#include <unistd.h>
 
 /* How the results reach the file: as they come, by their lines, or as a table. */
 struct writer {
@@ -133,7 +132,9 @@ struct wait {
     struct queue *queue;
     struct run_found *run;
     struct follow *follow;
-    int signals;
+    struct waits *waits; /* on Kafka; else NULL */
+    struct clock clock;
+    struct signals signals;
 };
 
 static void show_wait(struct wait *w, const struct follow_status *s)
@@ -144,6 +145,12 @@ static void show_wait(struct wait *w, const struct follow_status *s)
              w->run->run, (unsigned long long)s->results,
              (unsigned long long)run_jobs(row));
     progress_notice(&w->cli->notice, text);
+}
+
+static void on_waits(void *ctx, const char *subject, const char *text)
+{
+    struct wait *w = ctx;
+    progress_say(&w->cli->notice, clock_mono_ms(&w->clock), subject, text);
 }
 
 /* 0 it is over, 1 not yet. */
@@ -161,6 +168,9 @@ static int look_whether_over(struct wait *w, struct err *err)
     }
     const struct follow_status *s = follow_status(w->follow);
     show_wait(w, s);
+    if (w->waits) {
+        waits_look(w->waits, s->ends, clock_mono_ms(&w->clock));
+    }
     return !w->run->row.complete || s->ends < run_ends(&w->run->row);
 }
 
@@ -169,39 +179,35 @@ static int wait_until_over(struct wait *w, struct err *err)
 {
     int rc;
     while ((rc = look_whether_over(w, err)) > 0) {
-        struct pollfd fd = {.fd = w->signals, .events = POLLIN};
-        struct signalfd_siginfo info;
-        if (poll(&fd, 1, WAIT_STEP_MS) > 0 &&
-            read(w->signals, &info, sizeof(info)) == sizeof(info)) {
-            return -(128 + (int)info.ssi_signo);
+        struct pollfd fd = {.fd = w->signals.fd, .events = POLLIN};
+        if (poll(&fd, 1, WAIT_STEP_MS) > 0 && (rc = signals_came(&w->signals)) < 0) {
+            break;
         }
     }
     return rc;
 }
 
-static int take_signals(int *ret, sigset_t *ret_before, struct err *err)
-{
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    sigprocmask(SIG_BLOCK, &set, ret_before);
-    *ret = signalfd(-1, &set, SFD_CLOEXEC);
-    return *ret >= 0 ? 0 : err_set(err, ERR_FAIL, "could not wait: %s", strerror(errno));
-}
-
 static int wait_for_run(struct cli *c, struct queue *q, struct run_found *run,
                         struct err *err)
 {
-    struct wait w = {.cli = c, .queue = q, .run = run, .signals = -1};
+    struct wait w = {
+        .cli = c, .queue = q, .run = run, .clock = clock_real(), .signals = SIGNALS_NONE};
+    const struct waits_conf waits = {.cli = c,
+                                     .queue = q,
+                                     .team = run->team,
+                                     .feature = run->feature,
+                                     .say = on_waits,
+                                     .ctx = &w};
     const struct follow_conf conf = {.queue = q,
                                      .team = run->team,
                                      .feature = run->feature,
                                      .run = run->run,
                                      .results_from = run->row.results_from,
                                      .no_spend = true};
-    sigset_t before;
-    int rc = take_signals(&w.signals, &before, err);
+    int rc = signals_take(&w.signals, err);
+    if (rc >= 0 && cli_on_broker(c)) {
+        rc = waits_open(&w.waits, &waits, err);
+    }
     if (rc >= 0) {
         rc = follow_open(&w.follow, &conf, err);
     }
@@ -209,8 +215,8 @@ static int wait_for_run(struct cli *c, struct queue *q, struct run_found *run,
         rc = wait_until_over(&w, err);
     }
     follow_close(w.follow);
-    attr_closep(&w.signals);
-    sigprocmask(SIG_SETMASK, &before, NULL);
+    waits_close(w.waits);
+    signals_give(&w.signals);
     return rc;
 }
 

@@ -2,16 +2,14 @@
 #include "cli/board.h"
 #include "cli/cli.h"
 #include "cli/json.h"
+#include "cli/signals.h"
 #include "core/clock.h"
 #include "core/redact.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
-#include <sys/signalfd.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -27,7 +25,7 @@ struct watch {
     bool screen;     /* refreshes in place */
     bool keys;       /* q is read from the terminal */
     unsigned height; /* lines of the picture that stands there */
-    int signals;
+    struct signals signals;
     struct termios before;
     int64_t said_ms;
     struct buf said; /* the last line, without a terminal */
@@ -37,14 +35,9 @@ struct watch {
 
 static int open_terminal(struct watch *w, struct err *err)
 {
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    w->signals = signalfd(-1, &set, SFD_CLOEXEC);
-    if (w->signals < 0) {
-        return err_set(err, ERR_FAIL, "could not watch: %s", strerror(errno));
+    int rc = signals_take(&w->signals, err);
+    if (rc < 0) {
+        return rc;
     }
     w->screen = isatty(STDOUT_FILENO) && !w->cli->env.plain;
     w->keys = w->screen && isatty(STDIN_FILENO) &&
@@ -62,7 +55,7 @@ static void close_terminal(struct watch *w)
     if (w->keys) {
         tcsetattr(STDIN_FILENO, TCSANOW, &w->before);
     }
-    attr_closep(&w->signals);
+    signals_give(&w->signals);
 }
 
 static void size_of(unsigned *ret_width, unsigned *ret_height)
@@ -125,6 +118,46 @@ static void json_crew(const char *name, const struct board_view *v, int n)
     }
 }
 
+static void json_run(const struct board_run *r)
+{
+    putchar('{');
+    json_text("run", r->run.run);
+    json_text("team", r->run.team);
+    json_text("feature", r->run.feature);
+    json_text("state", board_state_name(r->state));
+    json_count("jobs", run_jobs(&r->run.row));
+    json_count("results", r->status.results);
+    json_count("ok", r->status.by_status[STATUS_OK]);
+    if (r->status.no_money) {
+        json_text("cost_usd", NULL);
+    } else {
+        json_amount("cost_usd", r->status.money.cost);
+    }
+    printf("\"complete\":%s}", r->run.row.complete ? "true" : "false");
+}
+
+static void json_batch(const struct board_batch *b)
+{
+    putchar('{');
+    json_text("batch", b->id);
+    json_text("state", batch_state_name(b->state));
+    json_text("model", b->model);
+    json_count("calls", b->calls);
+    json_text("why", b->why[0] ? b->why : NULL);
+    printf("\"created_ms\":%" PRId64 ",\"next_poll_ms\":%" PRId64 ",\"due_ms\":%" PRId64
+           ",\"recovery\":%s}",
+           b->created_ms, b->poll_ms, b->due_ms, b->recovery ? "true" : "false");
+}
+
+static void json_gate(const struct beat_gate *g)
+{
+    putchar('{');
+    json_text("queue", g->queue);
+    json_text("why", g->why);
+    json_text("hint", g->hint[0] ? g->hint : NULL);
+    printf("\"closed\":%s}", g->closed ? "true" : "false");
+}
+
 static void print_json(const struct board_view *v)
 {
     putchar('{');
@@ -132,48 +165,23 @@ static void print_json(const struct board_view *v)
     printf("\"owner\":%s,", v->remote ? "null" : v->owner ? "true" : "false");
     json_crew("schedulers", v, v->crew.schedulers);
     json_crew("workers", v, v->crew.workers);
-    printf("\"runs\":[");
+    fputs("\"runs\":[", stdout);
     for (unsigned i = 0; i < v->runs_n; i++) {
-        const struct board_run *r = &v->runs[i];
-        printf("%s{", i ? "," : "");
-        json_text("run", r->run.run);
-        json_text("team", r->run.team);
-        json_text("feature", r->run.feature);
-        json_text("state", board_state_name(r->state));
-        json_count("jobs", run_jobs(&r->run.row));
-        json_count("results", r->status.results);
-        json_count("ok", r->status.by_status[STATUS_OK]);
-        json_amount("cost_usd", r->status.money.cost);
-        printf("\"complete\":%s}", r->run.row.complete ? "true" : "false");
+        fputs(i ? "," : "", stdout);
+        json_run(&v->runs[i]);
     }
-    printf("],\"batches\":[");
+    fputs("],\"batches\":[", stdout);
     for (unsigned i = 0; i < v->batches_n; i++) {
-        const struct board_batch *b = &v->batches[i];
-        printf("%s{", i ? "," : "");
-        json_text("batch", b->id);
-        json_text("state", batch_state_name(b->state));
-        json_text("model", b->model);
-        json_count("calls", b->calls);
-        json_text("why", b->why[0] ? b->why : NULL);
-        printf("\"created_ms\":%" PRId64 ",\"next_poll_ms\":%" PRId64
-               ",\"due_ms\":%" PRId64 ",\"recovery\":%s}",
-               b->created_ms, b->poll_ms, b->due_ms, b->recovery ? "true" : "false");
+        fputs(i ? "," : "", stdout);
+        json_batch(&v->batches[i]);
     }
-    printf("],\"single\":{");
-    for (unsigned lane = LANE_BATCH + 1; lane < LANES; lane++) {
-        printf("%s\"%s\":%" PRIu64, lane > LANE_BATCH + 1 ? "," : "",
-               lane_name((enum lane)lane), v->single[lane]);
-    }
-    printf("},\"waits\":[");
+    printf("],\"single\":{\"sync\":%" PRIu64 ",\"pool\":%" PRIu64 "},\"waits\":[",
+           v->single[LANE_SYNC], v->single[LANE_POOL]);
     for (unsigned i = 0; i < v->beat.gates_n; i++) {
-        const struct beat_gate *g = &v->beat.gates[i];
-        printf("%s{", i ? "," : "");
-        json_text("queue", g->queue);
-        json_text("why", g->why);
-        json_text("hint", g->hint[0] ? g->hint : NULL);
-        printf("\"closed\":%s}", g->closed ? "true" : "false");
+        fputs(i ? "," : "", stdout);
+        json_gate(&v->beat.gates[i]);
     }
-    printf("],");
+    fputs("],", stdout);
     json_text("account", v->beat.account[0] ? v->beat.account : NULL);
     json_amount("reserved_usd", v->reserved);
     printf("\"next_poll_ms\":%" PRId64 "}\n", v->beat.next_poll_ms);
@@ -190,15 +198,15 @@ static bool is_over(const struct watch *w, const struct board_view *v)
 /* 1 go on, 0 the user has seen enough, negative: a signal's exit code. */
 static int wait_a_bit(struct watch *w)
 {
-    struct pollfd fds[] = {{.fd = w->signals, .events = POLLIN},
+    struct pollfd fds[] = {{.fd = w->signals.fd, .events = POLLIN},
                            {.fd = w->keys ? STDIN_FILENO : -1, .events = POLLIN}};
     char key = '\0';
-    struct signalfd_siginfo info;
+    int rc = 0;
     if (poll(fds, ARRAY_LEN(fds), REFRESH_MS) <= 0) {
         return 1;
     }
-    if (fds[0].revents && read(w->signals, &info, sizeof(info)) == sizeof(info)) {
-        return -(128 + (int)info.ssi_signo);
+    if (fds[0].revents && (rc = signals_came(&w->signals)) < 0) {
+        return rc;
     }
     if (fds[1].revents && read(STDIN_FILENO, &key, 1) <= 0) {
         w->keys = false;
@@ -260,7 +268,7 @@ static int watch(struct watch *w, struct err *err)
 
 int cmd_watch(struct cli *c, struct err *err)
 {
-    struct watch w = {.cli = c, .signals = -1};
+    struct watch w = {.cli = c, .signals = SIGNALS_NONE};
     buf_init(&w.said, PAGE_BYTES_MAX);
     int rc = watch(&w, err);
     close_terminal(&w);

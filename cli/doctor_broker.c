@@ -1,4 +1,5 @@
 /* The part of `offpeak doctor` that looks at the Kafka broker. */
+#include "cli/crew.h"
 #include "cli/doctor.h"
 #include "cli/layout.h"
 
@@ -107,6 +108,27 @@ static void check_topics(struct doctor *d, struct kafka_admin *admin)
     layout_fini(&layout);
 }
 
+static void check_crew(struct doctor *d, struct kafka_admin *admin)
+{
+    const struct broker_settings *set = &d->cli->set->broker;
+    _cleanup_(buf_fini) struct buf words, start;
+    struct err err = {0};
+    struct crew crew;
+    buf_init(&words, CLI_PATH_MAX);
+    buf_init(&start, CLI_PATH_MAX);
+    if (crew_look(admin, set, &crew, &err) < 0) {
+        doctor_fail(d, "at work", &err);
+        return;
+    }
+    bool lacks = crew_lacks(&crew);
+    crew_words(&crew, &words);
+    doctor_tell(d, lacks ? FINDING_WARN : FINDING_OK, "at work", "%s", words.p);
+    if (lacks) {
+        crew_remedy(&crew, set, &start);
+        doctor_hint(start.p);
+    }
+}
+
 void doctor_broker(struct doctor *d)
 {
     struct kafka_conf conf = broker_kafka(&d->cli->set->broker);
@@ -117,6 +139,7 @@ void doctor_broker(struct doctor *d)
         doctor_fail(d, "broker", &err);
     } else if (check_cluster(d, admin)) {
         check_topics(d, admin);
+        check_crew(d, admin);
     }
     kafka_admin_destroy(admin);
 }

@@ -1,5 +1,6 @@
 #include "cli/explain.h"
 
+#include "cli/gates.h"
 #include "core/jtext.h"
 #include "core/loop.h"
 #include "core/queue.h"
@@ -14,7 +15,7 @@ struct finding {
     struct queue *queue;
     struct queue_cursor *cur;
     const struct explain_wanted *wanted;
-    const char *data;
+    const struct cli *cli;
     struct explain *to;
     uint32_t partitions; /* of `ready` */
     uint64_t ready_at;   /* of EXPLAIN_PLANNED: its place there */
@@ -262,26 +263,55 @@ static int on_entry(void *ctx, const struct journal_entry *entry, struct err *er
     return 0;
 }
 
+static void take_gate(struct explain *e, const struct beat *beat)
+{
+    char queue[TEAM_MAX + FEATURE_MAX + 2];
+    snprintf(queue, sizeof(queue), "%s/%s", e->team, e->feature);
+    for (unsigned i = 0; i < beat->gates_n; i++) {
+        if (!strcmp(beat->gates[i].queue, queue)) {
+            e->gate = beat->gates[i];
+            e->has_gate = true;
+        }
+    }
+}
+
+/* On Kafka: what the scheduler says to the first that waits there. */
+static int read_gate_there(struct finding *f, struct err *err)
+{
+    struct explain *e = f->to;
+    const struct gates_conf conf = {
+        .cli = f->cli, .queue = f->queue, .team = e->team, .feature = e->feature};
+    struct gates *gates = NULL;
+    struct gates_view view;
+    struct beat beat = {0};
+    int rc = gates_open(&gates, &conf, err);
+    if (rc >= 0) {
+        rc = gates_look(gates, &view, err);
+    }
+    if (rc >= 0) {
+        gates_beat(&view, f->cli, &beat);
+        take_gate(e, &beat);
+    }
+    gates_close(gates);
+    return rc;
+}
+
 static int read_gate(struct finding *f, struct err *err)
 {
     struct explain *e = f->to;
     struct beat beat;
-    char queue[TEAM_MAX + FEATURE_MAX + 2];
     _cleanup_(buf_fini) struct buf note;
     buf_init(&note, NOTE_BYTES_MAX);
+    if (cli_on_broker(f->cli)) {
+        e->owner = true; /* its scheduler and workers, as far as is known here */
+        return e->state == EXPLAIN_WAITS ? read_gate_there(f, err) : 0;
+    }
     int rc = queue_owner_read(f->queue, &note, err);
     e->owner = rc > 0;
-    if (rc <= 0 || e->state != EXPLAIN_WAITS || !beat_read(f->data, &beat)) {
-        return rc;
+    if (rc > 0 && e->state == EXPLAIN_WAITS && beat_read(f->cli->data, &beat)) {
+        take_gate(e, &beat);
     }
-    snprintf(queue, sizeof(queue), "%s/%s", e->team, e->feature);
-    for (unsigned i = 0; i < beat.gates_n; i++) {
-        if (!strcmp(beat.gates[i].queue, queue)) {
-            e->gate = beat.gates[i];
-            e->has_gate = true;
-        }
-    }
-    return 0;
+    return rc;
 }
 
 static int read_place(struct finding *f, struct err *err)
@@ -332,12 +362,13 @@ static int read_charges(struct finding *f, struct err *err)
 
 /* ---- all of it ---- */
 
-int explain_find(struct queue *q, const char *data, const struct explain_wanted *wanted,
-                 struct explain *ret, struct err *err)
+int explain_find(const struct cli *c, struct queue *q,
+                 const struct explain_wanted *wanted, struct explain *ret,
+                 struct err *err)
 {
     static int (*const steps[])(struct finding *, struct err *) = {
         find_job, read_run, read_answer, read_place, read_charges};
-    struct finding f = {.queue = q, .wanted = wanted, .data = data, .to = ret};
+    struct finding f = {.queue = q, .wanted = wanted, .cli = c, .to = ret};
     *ret = (struct explain){.state = EXPLAIN_WAITS};
     buf_init(&ret->line, LINE_BYTES_MAX);
     buf_init(&ret->result_line, LINE_BYTES_MAX);

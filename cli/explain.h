@@ -10,6 +10,7 @@
 #define OFFPEAK_CLI_EXPLAIN_H
 
 #include "cli/beat.h"
+#include "cli/cli.h"
 #include "core/buf.h"
 #include "scheduler/ask.h"
 #include "worker/answers.h"
@@ -53,8 +54,9 @@ struct explain {
     unsigned charges_n;
 };
 
-int explain_find(struct queue *q, const char *data, const struct explain_wanted *wanted,
-                 struct explain *ret, struct err *err);
+int explain_find(const struct cli *c, struct queue *q,
+                 const struct explain_wanted *wanted, struct explain *ret,
+                 struct err *err);
 void explain_fini(struct explain *e);
 
 #endif

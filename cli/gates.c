@@ -306,6 +306,18 @@ int gates_look(struct gates *g, struct gates_view *ret, struct err *err)
     return rc;
 }
 
+void gates_beat(const struct gates_view *v, const struct cli *c, struct beat *ret)
+{
+    _cleanup_(buf_fini) struct buf where;
+    buf_init(&where, CLI_PATH_MAX);
+    cli_where(c, &where);
+    *ret = (struct beat){.waiting = v->waiting};
+    for (unsigned i = 0; i < v->n; i++) {
+        const struct gates_gate *g = &v->gates[i];
+        beat_add_gate(ret, g->team, g->feature, &g->gate, where.n ? where.p : "");
+    }
+}
+
 int gates_open(struct gates **ret, const struct gates_conf *conf, struct err *err)
 {
     const struct endpoint_need need = {.key = ENDPOINT_KEY_OTHERS};

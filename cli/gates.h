@@ -45,6 +45,8 @@ struct gates;
 
 int gates_open(struct gates **ret, const struct gates_conf *conf, struct err *err);
 int gates_look(struct gates *g, struct gates_view *ret, struct err *err);
+/* The same as what an owner leaves of it, with the end that commands need. */
+void gates_beat(const struct gates_view *v, const struct cli *c, struct beat *ret);
 struct gates *gates_close(struct gates *g);
 
 #endif

@@ -3,6 +3,7 @@
 #include "cli/beat.h"
 #include "cli/runs.h"
 #include "cli/session_int.h"
+#include "cli/waits.h"
 #include "worker/batch.h"
 
 #include <signal.h>
@@ -136,7 +137,7 @@ static bool all_booked(const struct session *s)
     const struct follow_status *f = follow_status(s->follow);
     uint64_t charged = f->by_status[STATUS_OK] + f->by_status[STATUS_FAILED];
     return s->scheduler ? scheduler_idle(s->scheduler)
-                        : !s->remote || f->no_money || f->money.jobs >= charged;
+                        : !s->waits || f->no_money || f->money.jobs >= charged;
 }
 
 /* The run is over; the ledger may still lack its last charges for an instant. */
@@ -273,7 +274,7 @@ static void show(struct session *s, const struct worker_status *w)
         .done_at_start = s->done_at_start,
         .batches = at_provider(&w->lane),
         .waiting = s->scheduler ? scheduler_waiting(s->scheduler)
-                   : s->remote  ? session_remote_waiting(s)
+                   : s->waits   ? waits_jobs(s->waits)
                                 : 0,
         .next_poll_ms = w->lane.next_poll_ms ? MAX_OF(w->lane.next_poll_ms - now, 0) : -1,
         .elapsed_ms = now - s->started_ms,
@@ -290,13 +291,28 @@ static void show(struct session *s, const struct worker_status *w)
     progress_show(s->conf.progress, now, &v);
 }
 
+/* On Kafka: why nothing comes; a gate that stays closed ends it, as in a folder. */
+static void look_what_it_waits_for(struct session *s)
+{
+    int64_t now = loop_now_ms(s->loop);
+    if (!s->submitted || s->over || s->leave_ms) {
+        return;
+    }
+    waits_look(s->waits, follow_status(s->follow)->ends, now);
+    const struct gate *gate = s->cli->opt->wait ? NULL : waits_gate(s->waits, now);
+    if (gate) {
+        s->end->gate = *gate;
+        session_end(s, SESSION_GATE, NULL);
+    }
+}
+
 static void session_on_tick(void *ctx)
 {
     struct session *s = CAST_CTX(session, ctx, SESSION_MAGIC);
     struct worker_status w = {0};
     s->ticks++;
-    if (s->remote) {
-        session_remote_look(s);
+    if (s->waits) {
+        look_what_it_waits_for(s);
     } else if (s->ticks % TAKE_OVER_EVERY == 0 && !s->conf.only_queue) {
         session_try_take_over(s);
     }
@@ -341,11 +357,22 @@ static int start_loop(struct session *s, struct err *err)
     return rc < 0 ? rc : loop_on_signal(s->loop, SIGTERM, session_on_signal, s, err);
 }
 
+static int open_waits(struct session *s, struct err *err)
+{
+    const struct waits_conf conf = {.cli = s->cli,
+                                    .queue = s->queue,
+                                    .team = cli_team(s->cli),
+                                    .feature = cli_feature(s->cli),
+                                    .say = session_on_event,
+                                    .ctx = s};
+    return waits_open(&s->waits, &conf, err);
+}
+
 /* Who does the work: this process, the owner of the folder, or on Kafka others. */
 static int find_owner(struct session *s, struct err *err)
 {
     if (cli_on_broker(s->cli)) {
-        return s->conf.only_queue ? 0 : session_remote_open(s, err);
+        return s->conf.only_queue ? 0 : open_waits(s, err);
     }
     return s->conf.only_queue ? session_check_owner(s, err)
                               : session_take_or_join(s, err);
@@ -367,7 +394,7 @@ static int start_all(struct session *s, struct err *err)
     if (rc >= 0 && s->owner) {
         rc = session_start_roles(s, err);
     }
-    if (rc >= 0 && !s->owner && !only_queue && !s->remote) {
+    if (rc >= 0 && !s->owner && !only_queue && !s->waits) {
         session_on_event(s, NULL,
                          "another process works on this data folder; following it");
     }
@@ -427,6 +454,6 @@ int session_run(struct session *s, const struct session_conf *conf,
     s->tick = loop_timer_destroy(s->tick);
     s->soon = loop_timer_destroy(s->soon);
     s->follow = follow_close(s->follow);
-    session_remote_close(s);
+    s->waits = waits_close(s->waits);
     return rc < 0 ? rc : 0;
 }

@@ -10,7 +10,7 @@
 #define SESSION_MAGIC 0x53455353u /* SESS */
 
 struct worker_status;
-struct session_remote;
+struct waits;
 
 struct session {
     uint32_t magic;
@@ -21,7 +21,7 @@ struct session {
     struct session_end *end;
 
     bool owner;
-    struct session_remote *remote; /* on Kafka, to follow what others do; else NULL */
+    struct waits *waits; /* on Kafka, where others do the work; else NULL */
     struct http *http;
     struct scheduler *scheduler;
     struct worker *worker;
@@ -45,11 +45,6 @@ void session_on_event(void *ctx, const char *subject, const char *text);
 void session_step(
     struct session *s); /* looks where the run stands, and whether it is over */
 
-/* session_remote.c. Every now and then: what does it wait for; is it a closed gate. */
-int session_remote_open(struct session *s, struct err *err);
-void session_remote_look(struct session *s);
-uint64_t session_remote_waiting(const struct session *s);
-void session_remote_close(struct session *s);
 /* session_beat.c */
 void session_beat(struct session *s, const struct worker_status *w);
 /* session_start.c */

@@ -1,6 +1,10 @@
 /* Who is at work in a group: the part of kafka.h that asks its coordinator. */
 #include "core/kafka_int.h"
 
+#include <time.h>
+
+#define AGAIN_MS 50
+
 static int members_of(const struct kafka_request *r, const char *group, struct err *err)
 {
     size_t n = 0;
@@ -20,11 +24,24 @@ static int members_of(const struct kafka_request *r, const char *group, struct e
     return (int)rd_kafka_ConsumerGroupDescription_member_count(found[0]);
 }
 
-int kafka_admin_members(struct kafka_admin *a, const char *group, struct err *err)
+static int ask_once(struct kafka_admin *a, const char *group, struct err *err)
 {
     _cleanup_(kafka_request_finip) struct kafka_request r;
     kafka_request_init(&r, a, RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS);
     rd_kafka_DescribeConsumerGroups(a->link.rk, &group, 1, r.options, r.q);
     int rc = kafka_request_wait(&r, "look at group", group, err);
     return rc < 0 ? rc : members_of(&r, group, err);
+}
+
+/* A broker that has just started loads its groups first. */
+int kafka_admin_members(struct kafka_admin *a, const char *group, struct err *err)
+{
+    const struct timespec pause = {.tv_nsec = AGAIN_MS * 1000 * 1000};
+    int64_t until = kafka_now_ms() + KAFKA_LOOK_MS;
+    int rc = ask_once(a, group, err);
+    while (rc == -(int)KAFKA_RETRY && kafka_now_ms() < until) {
+        nanosleep(&pause, NULL);
+        rc = ask_once(a, group, err);
+    }
+    return rc;
 }

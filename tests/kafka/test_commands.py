@@ -86,7 +86,9 @@ def together():
         done = two.run("results", "--run", "night", "-o", "early.jsonl")
         lib.that("another machine sees the run", "7 of its jobs have none yet" in done.err, done.err)
         lib.equal("an unknown run is exit code 2", two.run("results", "--run", "no", "-o", "no.jsonl").code, 2)
-        lib.equal("explain knows a job by its custom_id", two.run("explain", "night-3").code, 0)
+        done = two.run("explain", "night-3")
+        lib.that("explain knows a job by its custom_id, and what it waits for",
+                 done.code == 0 and "waits in its queue: no limit is set for 'search/tags'" in done.out, done)
         lib.equal("what run watches can be asked", json.loads(two.run("watch", "--json").out)["runs"][0]["jobs"], JOBS)
         lib.equal("a limit is set here", one.run("budget", "set", "search", "--limit", "25", "--per", "day").code, 0)
         lib.that("and shown there", "$25.00" in two.run("budget", "show").out)
@@ -130,8 +132,8 @@ def wait(kafka, place, machine, path):
               [f"night-{i}" for i in range(JOBS)])
     lib.equal("so does run", run.wait(60), 0)
     lib.equal("with all of them", len((machine.home / "run.jsonl").read_text().splitlines()), JOBS)
-    for process in (waiting, run):
-        process.communicate()
+    said = [process.communicate()[1] for process in (waiting, run)]
+    lib.that("results --wait said what it waited for, too", "waits: no scheduler, no worker at work" in said[0], said[0])
 
 
 def secure():

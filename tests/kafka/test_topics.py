@@ -219,6 +219,9 @@ def doctor():
         topics(kafka, "create", user="admin")
         found, said = look(admin, newest=True)
         lib.equal("now they are there", (found["topics"], found["library"]), ("ok", "ok"))
+        lib.that("nobody is at work, and how to start", found["at"] == "warn" and "offpeak scheduler" in said
+                 and "offpeak worker" in said, said)
+        lib.equal("the key is the workers'", found["key"], "ok")
         scram = kafka.folder / "clients/scram.properties"
         scram.write_text(admin.read_text().replace("PLAIN", "SCRAM-SHA-256"))
         found, said = look(scram)
