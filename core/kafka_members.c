@@ -4,6 +4,7 @@
 #include <time.h>
 
 #define AGAIN_MS 50
+#define ONCE_MS  1000
 
 static int members_of(const struct kafka_request *r, const char *group, struct err *err)
 {
@@ -27,19 +28,23 @@ static int members_of(const struct kafka_request *r, const char *group, struct e
 static int ask_once(struct kafka_admin *a, const char *group, struct err *err)
 {
     _cleanup_(kafka_request_finip) struct kafka_request r;
+    char why[100];
     kafka_request_init(&r, a, RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS);
+    rd_kafka_AdminOptions_set_request_timeout(r.options, ONCE_MS, why, sizeof(why));
     rd_kafka_DescribeConsumerGroups(a->link.rk, &group, 1, r.options, r.q);
     int rc = kafka_request_wait(&r, "look at group", group, err);
     return rc < 0 ? rc : members_of(&r, group, err);
 }
 
-/* A broker that has just started loads its groups first. */
+/* A broker that has just started loads its groups first; the first question of all makes the topic
+ * that they stand in, and librdkafka 2.0.2 does not hear when that is there. */
 int kafka_admin_members(struct kafka_admin *a, const char *group, struct err *err)
 {
     const struct timespec pause = {.tv_nsec = AGAIN_MS * 1000 * 1000};
     int64_t until = kafka_now_ms() + KAFKA_LOOK_MS;
     int rc = ask_once(a, group, err);
-    while (rc == -(int)KAFKA_RETRY && kafka_now_ms() < until) {
+    while ((rc == -(int)KAFKA_RETRY || rc == -(int)KAFKA_DOWN) &&
+           kafka_now_ms() < until) {
         nanosleep(&pause, NULL);
         rc = ask_once(a, group, err);
     }
