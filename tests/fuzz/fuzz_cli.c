@@ -18,6 +18,18 @@
 
 /* ---- a spend record: a block of headers behind its length, and JSON ---- */
 
+/* Counted once, or its job id is none. */
+static void check_totals(const struct spend_line *line)
+{
+    struct err err = {0};
+    struct totals t = {.jobs = 0};
+    struct seen *seen = seen_create();
+    MUST(seen && (spend_line_fold(line, seen, &err) == 1 || err.msg[0]));
+    MUST(err.msg[0] || spend_line_fold(line, seen, &err) == 0);
+    totals_add(&t, line);
+    seen_destroy(seen);
+}
+
 static void check_spend(struct span in)
 {
     struct audit_difference wrong[AUDIT_CHARGE_KINDS];
@@ -36,16 +48,11 @@ static void check_spend(struct span in)
         MUST(spend_line_read(&msg, &line, &err) == 0 && line.known);
         MUST(usd_sum_cmp(line.cost, c.cost) == 0);
     }
-    if (spend_line_read(&msg, &line, &err) < 0) {
+    if (spend_line_read(&msg, &line, &err) == 0) {
+        check_totals(&line);
+    } else {
         MUST(err.msg[0]);
-        return;
     }
-    struct totals t = {.jobs = 0};
-    struct seen *seen = seen_create();
-    MUST(seen && (spend_line_fold(&line, seen, &err) == 1 || err.msg[0]));
-    MUST(err.msg[0] || spend_line_fold(&line, seen, &err) == 0);
-    totals_add(&t, &line);
-    seen_destroy(seen);
 }
 
 /* ---- the line of a result ---- */

@@ -2,6 +2,7 @@
 #include "core/jtext.h"
 #include "core/prompt.h"
 #include "tests/fuzz/fuzz.h"
+#include "worker/pool_ask.h"
 
 static bool same_digest(const struct prompt *a, const struct prompt *b)
 {
@@ -33,6 +34,8 @@ static void read_both(enum prompt_path path, struct span body, enum prompt_level
     for (unsigned i = 1; i < p.chain_len; i++) {
         MUST(p.chain[i].bytes > p.chain[i - 1].bytes);
     }
+    const struct pool_ask one = pool_ask_of(body), two = pool_ask_of(buf_span(&padded));
+    MUST(memcmp(&one, &two, sizeof(one)) == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
