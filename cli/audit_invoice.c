@@ -9,13 +9,14 @@
 #include "cli/audit_int.h"
 
 #include "producer/csv.h"
+#include "producer/input.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #define LINE_MAX_BYTES ((size_t)64 << 10)
+#define SEPARATOR      ','
 #define NO_ID          "without an id"
 #define WITHOUT_ID     "request " NO_ID
 
@@ -25,7 +26,7 @@ static const char *const column_names[COLUMNS] = {"batch", "request", "amount_us
 struct sheet {
     struct audit *a;
     const char *path;
-    uint64_t line;
+    uint64_t line;   /* 0: nothing was read yet */
     int at[COLUMNS]; /* -1: there is none */
     struct buf plain;
     struct span fields[CSV_COLUMNS_MAX];
@@ -104,60 +105,57 @@ static int take_row(struct sheet *s, int n, struct err *err)
     return 0;
 }
 
-static int take_line(struct sheet *s, struct span line, struct err *err)
+static int take_line(struct sheet *s, const struct input_line *line, struct err *err)
 {
     const char *why = NULL;
-    s->line++;
-    line = span_trim(line);
-    if (!line.n) {
-        return 0;
+    bool first = s->line == 0;
+    s->line = line->number;
+    if (line->too_long) {
+        return bad(s, err, "it is longer than 64 KiB");
     }
-    int n = csv_split(line, ',', s->fields, &s->plain, &why);
+    int n = csv_split(line->text, SEPARATOR, s->fields, &s->plain, &why);
     if (n < 0) {
         return bad(s, err, why);
     }
-    return s->line == 1 ? take_names(s, n, err) : take_row(s, n, err);
+    return first ? take_names(s, n, err) : take_row(s, n, err);
 }
 
-static int read_lines(struct sheet *s, FILE *file, struct err *err)
+static int read_lines(struct sheet *s, struct input *in, struct err *err)
 {
-    char *line = NULL;
-    size_t room = 0;
-    ssize_t n;
+    struct input_line line;
     int rc = 0;
-    while (rc >= 0 && (n = getline(&line, &room, file)) >= 0) {
-        rc = (size_t)n > LINE_MAX_BYTES ? bad(s, err, "it is longer than 64 KiB")
-                                        : take_line(s, span_of(line, (size_t)n), err);
+    while (rc >= 0 && (rc = input_next(in, &line, err)) > 0) {
+        rc = take_line(s, &line, err);
         audit_progress(s->a, "invoice", s->line, 0);
     }
-    free(line);
+    if (rc >= 0 && s->line == 0) {
+        s->line = 1;
+        rc = bad(s, err, "it is empty");
+    }
     return rc;
 }
 
 int audit_invoice_read(struct audit *a, struct err *err)
 {
     const char *path = a->conf->invoice;
-    if (!path) {
-        return 0;
-    }
-    FILE *file = fopen(path, "re");
-    if (!file) {
-        return err_set(err, ERR_INPUT, "could not open '%s': %s", path, strerror(errno));
+    const struct input_conf conf = {
+        .path = path, .label = path, .max_line = LINE_MAX_BYTES, .separator = SEPARATOR};
+    struct input *in = NULL;
+    int rc = path ? input_open(&in, &conf, err) : 0;
+    if (!in) {
+        return rc;
     }
     struct sheet *s = calloc(1, sizeof(*s));
-    int rc = s ? 0 : err_set(err, ERR_FAIL, "could not read '%s': out of memory", path);
     if (s) {
         *s = (struct sheet){.a = a, .path = path};
         buf_init(&s->plain, LINE_MAX_BYTES);
-        rc = read_lines(s, file, err);
-        if (rc >= 0 && s->line == 0) {
-            s->line = 1;
-            rc = bad(s, err, "it is empty");
-        }
+        rc = read_lines(s, in, err);
         buf_fini(&s->plain);
+        free(s);
+    } else {
+        rc = err_set(err, ERR_FAIL, "could not read '%s': out of memory", path);
     }
-    free(s);
-    (void)fclose(file);
+    input_close(in);
     return rc;
 }
 

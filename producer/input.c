@@ -120,7 +120,9 @@ static int fill(struct input *in, struct err *err)
 /* What leaves the buffer is hashed here and nowhere else. */
 static void consume(struct input *in, size_t n)
 {
-    hash_add(in->conf.hash, in->p + in->start, n);
+    if (in->conf.hash) {
+        hash_add(in->conf.hash, in->p + in->start, n);
+    }
     in->bytes += n;
     in->start += n;
     in->scanned = 0;

@@ -29,7 +29,7 @@ struct input_conf {
     const char *label; /* how messages name it */
     size_t max_line;   /* 0: INPUT_LINE_MAX; at least INPUT_KEPT */
     char separator;    /* of a table; 0: lines */
-    struct hash *hash; /* gets every byte that is handed out or passed over; borrowed */
+    struct hash *hash; /* gets every byte handed out or passed over; borrowed, or NULL */
 };
 
 struct input_line {
