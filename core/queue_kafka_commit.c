@@ -519,6 +519,9 @@ static int commit_as_owner(struct link_commit *c)
     if (r == 0) {
         r = find_targets(c);
         r = r < 0 ? -(int)c->err->code : 0;
+        if (r == -(int)ERR_TEMP) { /* whoever committed must not go on from here */
+            link_session_failed(l, c->err);
+        }
     }
     if (r < 0) {
         return r;

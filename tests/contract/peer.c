@@ -41,6 +41,19 @@ static int number(const char *text)
     return (int)strtol(text, NULL, 10);
 }
 
+static void pause_ms(int ms)
+{
+    const struct timespec ts = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
+    (void)nanosleep(&ts, NULL);
+}
+
+static void await_ownership(enum queue_ownership what)
+{
+    while (queue_ownership(queue, &err) != what) {
+        pause_ms(1);
+    }
+}
+
 static void open_queue(const char *dir, bool owner)
 {
     const char *prefix = getenv("CONTRACT_PREFIX");
@@ -56,9 +69,8 @@ static void open_queue(const char *dir, bool owner)
                                     .broker = on_broker ? &broker : NULL,
                                     .owner = owner};
     ok(queue_open(&queue, &conf, &err));
-    while (owner && queue_ownership(queue, &err) != QUEUE_READY) {
-        const struct timespec ms = {.tv_nsec = 1000000};
-        (void)nanosleep(&ms, NULL);
+    if (owner) {
+        await_ownership(QUEUE_READY);
     }
 }
 
@@ -115,8 +127,7 @@ static void verb_take(char **argv)
     open_queue(argv[2], false);
     say("waiting");
     while (!ok(queue_take_ownership(queue, &err))) {
-        const struct timespec ms = {.tv_nsec = 1000000};
-        (void)nanosleep(&ms, NULL);
+        pause_ms(1);
     }
     say("owner");
     wait_for_line();
@@ -195,12 +206,6 @@ static void verb_storm(char **argv)
     }
 }
 
-static void pause_ms(int ms)
-{
-    const struct timespec ts = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
-    (void)nanosleep(&ts, NULL);
-}
-
 /* One session of a role: commits until it is lost, or all is done. */
 static void work(struct queue_feed *feed, uint64_t want)
 {
@@ -254,6 +259,28 @@ static void verb_steady(char **argv)
     say("done");
 }
 
+/* away DIR: owns, and when it is told to commits a record of a topic that it has not used: when
+ * nobody answers it loses its ownership, and gets it back when told to go on */
+static void verb_away(char **argv)
+{
+    open_queue(argv[2], true);
+    for (int go_on = 0; go_on < 2; go_on++) {
+        say("owner");
+        wait_for_line();
+        struct queue_tx *tx = begin();
+        ok(queue_put(tx, QUEUE_TO("results.new", 0, SPAN_NONE), SPAN_NONE, SPAN_LIT("x"),
+                     &err));
+        say(queue_commit_wait(tx, NULL, &err) < 0 ? "failed" : "committed");
+        if (go_on) {
+            return;
+        }
+        await_ownership(QUEUE_LOST);
+        say("lost");
+        queue_release_ownership(queue);
+        await_ownership(QUEUE_READY);
+    }
+}
+
 /* fill DIR BYTES: puts until its files may not grow any more, then once more */
 static void verb_fill(char **argv)
 {
@@ -282,10 +309,10 @@ int main(int argc, char **argv)
         const char *name;
         int argc;
         void (*run)(char **argv);
-    } verbs[] = {{"put", 6, verb_put},       {"own", 4, verb_own},
-                 {"take", 3, verb_take},     {"zombie", 5, verb_zombie},
-                 {"share", 4, verb_share},   {"storm", 3, verb_storm},
-                 {"steady", 4, verb_steady}, {"fill", 4, verb_fill}};
+    } verbs[] = {
+        {"put", 6, verb_put},       {"own", 4, verb_own},     {"take", 3, verb_take},
+        {"zombie", 5, verb_zombie}, {"share", 4, verb_share}, {"storm", 3, verb_storm},
+        {"steady", 4, verb_steady}, {"fill", 4, verb_fill},   {"away", 3, verb_away}};
 #ifdef OFFPEAK_FAILPOINTS
     ok(failpoint_arm(getenv("OFFPEAK_FAILPOINT"), NULL, &err));
 #endif

@@ -13,6 +13,7 @@ import random
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "kafka"))
@@ -50,7 +51,32 @@ def stand_still(kafka):
     kafka.resume()
 
 
-def main():
+def unheard():
+    """A commit fails before anything of it was sent: its process must not go on as the owner."""
+    with broker.Broker() as kafka, tempfile.TemporaryDirectory() as folder:
+        peer = subprocess.Popen([sys.argv[1], "away", f"{folder}/data"], text=True, bufsize=1,
+                                env=kafka.env(CONTRACT_PREFIX="away."), stdin=subprocess.PIPE,
+                                stdout=subprocess.PIPE)
+        watchdog = threading.Timer(SECONDS_MAX, peer.kill)
+        watchdog.start()
+        try:
+            said = [peer.stdout.readline()]
+            kafka.pause()
+            peer.stdin.write("commit\n")
+            said.append(peer.stdout.readline())
+            kafka.resume()
+            said += [peer.stdout.readline() for _ in range(2)]
+            peer.stdin.write("commit\n")
+            said.append(peer.stdout.readline())
+        finally:
+            watchdog.cancel()
+            peer.kill()
+            peer.wait()
+        assert [line.strip() for line in said] == ["owner", "failed", "lost", "owner", "committed"], said
+        print("a commit nobody heard of costs its owner the ownership, and it has it back")
+
+
+def outages():
     seed = random.randrange(1 << 32)
     random.seed(seed)
     deadline = time.monotonic() + SECONDS_MAX
@@ -75,4 +101,5 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    unheard()
+    outages()
