@@ -12,7 +12,7 @@ void lose_folder(struct world *w)
 static void await(struct world *w, enum queue_ownership what)
 {
     for (int i = 0; queue_ownership(w->q, &w->err) != what; i++) {
-        if (i > 6000) {
+        if (i > 12000) {
             fail_msg("ownership is %d, not %d: %s", queue_ownership(w->q, NULL), what,
                      w->err.msg);
         }

@@ -107,7 +107,7 @@ static void a_strangers_record_of_any_shape_is_fed(void **state)
 static void next_soon(struct world *w, struct queue_feed *f, struct queue_msg *ret)
 {
     int r = 0;
-    for (int i = 0; r == 0 && i < 2000; i++) {
+    for (int i = 0; r == 0 && i < 12000; i++) {
         r = OK(w, queue_next(f, ret, &w->err));
         sleep_ms(r ? 0 : 5);
     }
@@ -140,7 +140,7 @@ static void a_new_jobs_topic_joins_by_itself(void **state)
 static void read_soon(struct world *w, struct queue_cursor *c, struct queue_msg *ret)
 {
     int r = 0;
-    for (int i = 0; r == 0 && i < 2000; i++) {
+    for (int i = 0; r == 0 && i < 12000; i++) {
         r = OK(w, queue_read(c, ret, &w->err));
         sleep_ms(r ? 0 : 5);
     }
@@ -307,7 +307,7 @@ static void what_is_trimmed_is_gone_for_everybody(void **state)
     lose_folder(w);
     open_beside(w);
     uint64_t first = 0, end = 0;
-    for (int i = 0; i < 200 && first == 0; i++) { /* after the commit, and on its own */
+    for (int i = 0; i < 6000 && first == 0; i++) { /* after the commit, and on its own */
         struct queue_cursor *c = cursor_on(w);
         OK(w, queue_bounds(c, "ready", 0, &first, &end, &w->err));
         queue_cursor_close(c);
@@ -360,7 +360,7 @@ static void a_queue_is_trimmed_on_the_broker_as_far_as_it_was_told(void **state)
     }
     commit(w, tx);
     struct queue_cursor *c = cursor_on(w);
-    for (int i = 0; i < 2000 && first < 10; i++) {
+    for (int i = 0; i < 6000 && first < 10; i++) {
         OK(w, queue_bounds(c, "jobs.a.b", 0, &first, &end, &w->err));
         sleep_ms(10);
     }

@@ -156,6 +156,10 @@ void make_topic(struct world *w, const char *topic, int partitions, const char *
                                 &w->err);
     } while (rc == -KAFKA_RETRY && now_ms() < end);
     IS(w, 1, rc);
+    do { /* it answers before all of it knows */
+        rc = kafka_admin_partitions(w->admin, topic, &w->err);
+    } while (rc != partitions && now_ms() < end);
+    IS(w, partitions, rc);
 }
 
 struct kafka_producer *open_producer(struct world *w, const char *id)

@@ -30,7 +30,8 @@ import questions  # noqa: E402
 
 TEAM, FEATURE = "shop", "shelf"
 SETTINGS = {**lib.FAST, "batch.max_requests": "20", "stop.wait": "3s", "budget.default": "1000/total"}
-FINISH_SECONDS = 180
+FINISH_SECONDS = 300
+SOON_SECONDS = 180  # on a busy machine
 
 
 class Daemon:
@@ -190,7 +191,7 @@ class System:
 
     # ---- waiting ----
 
-    def wait_for(self, what, seconds=90, every=0.2):
+    def wait_for(self, what, seconds=SOON_SECONDS, every=0.2):
         """Also ends when a daemon does that nobody ended."""
         return lib.wait_for(lambda: what() or self.lost(), seconds, every) and not self.lost()
 
@@ -281,7 +282,7 @@ def check(system, jobs, calls=None, team=TEAM):
 def check_releases(system, jobs):
     """By job id and attempt: what a scheduler let through twice would be found here, even where
     a worker then sees that it is a repeat."""
-    lib.wait_for(lambda: len(system.releases.read()) >= len(jobs), 10)
+    lib.wait_for(lambda: len(system.releases.read()) >= len(jobs), 60)
     released = collections.Counter((r["headers"]["job"], r["headers"].get("try", "0"))
                                    for r in system.releases.read())
     lib.equal("jobs let through", len(released), len(jobs))
@@ -313,7 +314,7 @@ def with_headers(records):
 class Releases:
     """Topic `ready` as it was written: its owners trim it, so it is read from the first moment."""
 
-    FORMAT = "\n@@%p %o %h"
+    FORMAT = "\n@@%p %o %h@@"
     NAMES = ("job", "try", "run", "pico", "day", "verdict", "c")
 
     def __init__(self, system):
@@ -329,7 +330,9 @@ class Releases:
         """Each record once, flush marks left out."""
         found = {}
         for text in self.path.read_bytes().split(b"\n@@")[1:]:
-            partition, offset, heads = text.split(b" ", 2)
+            if not text.endswith(b"@@"):
+                continue  # the rest of it is on its way
+            partition, offset, heads = text.removesuffix(b"@@").split(b" ", 2)
             values = {}
             for name in self.NAMES:
                 match = re.search(rb"(?:^|,)" + name.encode() + rb"=([^,]*)", heads)

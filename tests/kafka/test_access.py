@@ -29,7 +29,7 @@ class World:
                                       OFFPEAK_KAFKA_FILE=self.kafka.client(user, mtls))
 
     def admin(self, *words):
-        done = self.place.offpeak(*words, env=self.env("admin"), timeout=120)
+        done = self.place.offpeak(*words, env=self.env("admin"), timeout=300)
         lib.equal(f"admin: offpeak {' '.join(words)}", (done.code, done.err), (0, ""))
 
     def daemon(self, role, mtls=False):

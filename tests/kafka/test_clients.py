@@ -43,7 +43,7 @@ class World:
                                       **more)
 
     def command(self, *words):
-        done = self.place.offpeak(*words, env=self.env(), timeout=120)
+        done = self.place.offpeak(*words, env=self.env(), timeout=300)
         if done.code:
             raise RuntimeError(f"{done!r}")
 
@@ -103,7 +103,7 @@ def spent(world, reports, follower):
               {team: JOBS for team in ("node", "python", "shell")})
     lib.equal("it starts where it stopped: nothing new is nothing", world.spend(), [])
     lib.equal("they add up to the invoice", sum(r["cost"] for r in printed), world.sim.billed())
-    lib.wait_for(lambda: len(follower.stdout().splitlines()) >= len(printed), seconds=30)
+    lib.wait_for(lambda: len(follower.stdout().splitlines()) >= len(printed))
     seen = [json.loads(line)["event_id"] for line in follower.stdout().splitlines()]
     lib.that("kcat, reading all along: each once", sorted(seen) == sorted(r["event_id"] for r in printed),
              len(seen))

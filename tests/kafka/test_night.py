@@ -76,7 +76,7 @@ def night(options):
             return
         added = s.daemon("worker")
         lib.that("the worker that is added gets a share",
-                 s.wait_for(lambda: "at work" in added.said(), 40))
+                 s.wait_for(lambda: "at work" in added.said()))
         time.sleep(options.rng.uniform(0, 2))
         lost = options.rng.choice(workers)
         lost.kill()
@@ -97,7 +97,7 @@ def folder(options):
         lost.kill()
         lost.forget()
         other = s.daemon("worker")
-        lib.that("another has its share", s.wait_for(lambda: "at work" in other.said(), 60))
+        lib.that("another has its share", s.wait_for(lambda: "at work" in other.said()))
         go_on(s, jobs, options)
         print(f"{before} batches were under way, {s.provider('completed')} were bought in all")
 
@@ -124,7 +124,7 @@ def more(parser):
     parser.add_argument("--file", help="a job file to use instead of a generated one")
     parser.add_argument("--jobs", type=int, default=400)
     parser.add_argument("--flow", type=int, default=150, help="calls under way at a time")
-    parser.add_argument("--seconds", type=int, default=120, help="a night may take")
+    parser.add_argument("--seconds", type=int, default=system.FINISH_SECONDS, help="a night may take")
 
 
 def main():

@@ -34,10 +34,10 @@ class Stopped:
 
     def stop(self, first):
         if self.point:
-            return lib.that("it stopped there", self.s.wait_for(first.is_stopped, 40))
+            return lib.that("it stopped there", self.s.wait_for(first.is_stopped))
         if self.in_commit:
             held = self.s.wait_for(lambda: self.hits.exists()
-                                   and self.hits.read_text().split().count(COMMIT) == 3, 40, 0.05)
+                                   and self.hits.read_text().split().count(COMMIT) == 3, every=0.05)
             lib.that("it is about to commit", held)
             time.sleep(1)  # now the records are at the broker
         else:
@@ -54,7 +54,7 @@ def two_schedulers(options, **how):
         s.limit(LIMIT)
         stopped = Stopped(s, options, **how)
         first = s.daemon("scheduler", **stopped.env)
-        if not lib.that("a scheduler is active", s.wait_for(lambda: "at work" in first.said(), 40)):
+        if not lib.that("a scheduler is active", s.wait_for(lambda: "at work" in first.said())):
             return
         second = s.daemon("scheduler")
         s.daemon("worker")
@@ -66,12 +66,12 @@ def two_schedulers(options, **how):
         if stopped.seconds:
             time.sleep(stopped.seconds)
             first.go_on()
-        lib.that("the standby takes over", s.wait_for(lambda: "at work" in second.said(), 60),
+        lib.that("the standby takes over", s.wait_for(lambda: "at work" in second.said()),
                  f"{time.monotonic() - began:.1f} s later")
-        lib.that("it lets jobs through", s.wait_for(lambda: released(s) > at_stop, 40),
+        lib.that("it lets jobs through", s.wait_for(lambda: released(s) > at_stop),
                  f"{at_stop}, then {released(s)} of {len(jobs)}")
         first.go_on()
-        used_up = s.wait_for(lambda: s.still(lambda: (released(s), s.answered()), 3), 60)
+        used_up = s.wait_for(lambda: s.still(lambda: (released(s), s.answered()), 3))
         lib.that("until the budget is used up", used_up, f"{released(s)} of {len(jobs)} are let through")
         lib.that("billed within the limit", 0 < s.sim.billed() <= lib.decimal.Decimal(LIMIT),
                  f"{s.sim.billed():f} USD of {LIMIT}")
@@ -116,13 +116,13 @@ def worker(options):
             s.daemon("scheduler")
             first = s.daemon("worker", OFFPEAK_FAILPOINT=f"{point}=stop")
             s.send(jobs)
-            if not lib.that("it stopped there", s.wait_for(first.is_stopped, 40)):
+            if not lib.that("it stopped there", s.wait_for(first.is_stopped)):
                 return
             answered = s.answered()
             others = [s.daemon("worker") for _ in range(2)]
             lib.that("others have its share", s.wait_for(
-                lambda: all("at work" in o.said() for o in others), 60))
-            lib.that("and go on", s.wait_for(lambda: s.answered() > answered + 20, 60),
+                lambda: all("at work" in o.said() for o in others)))
+            lib.that("and go on", s.wait_for(lambda: s.answered() > answered + 20),
                      f"{answered}, then {s.answered()} results")
             first.go_on()
             if s.finish(len(jobs)):
