@@ -166,6 +166,8 @@ void begin_introduce(struct begin *b)
         uint64_t jobs = d->lines - d->blank;
         say(b, "run '%s': %" PRIu64 " job%s from '%s' to %s", b->file.run, jobs,
             PLURAL(jobs), b->file.label,
-            pool ? b->endpoint.pool.label : b->endpoint.base_url);
+            !pool                       ? b->endpoint.base_url
+            : b->endpoint.pool.label[0] ? b->endpoint.pool.label
+                                        : b->endpoint.pool.endpoint);
     }
 }

@@ -164,7 +164,8 @@ static int look_whether_over(struct wait *w, struct err *err)
         rc = run_need(w->queue, "results", &wanted, w->run, err);
     }
     if (rc < 0) {
-        return rc;
+        bool again = w->waits && waits_bears(w->waits, err, clock_mono_ms(&w->clock));
+        return again ? 1 : rc;
     }
     const struct follow_status *s = follow_status(w->follow);
     show_wait(w, s);

@@ -2,15 +2,13 @@
 
 #include "cli/daemon_access.h"
 #include "cli/daemon_folder.h"
+#include "cli/daemon_reload.h"
 #include "cli/notify.h"
 #include "cli/probe.h"
 #include "core/loop.h"
 
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-
-extern char **environ;
 
 #define DAEMON_MAGIC 0x4441454du /* DAEM */
 #define TICK_MS      200
@@ -60,32 +58,11 @@ static void say(struct daemon *d, const char *subject, const char *text)
     progress_say(&d->progress, loop_now_ms(d->loop), subject, text);
 }
 
-/* Permissions are given by somebody else; a certificate does not say what the broker calls us. */
-static void name_permissions(const struct daemon *d, struct err *err)
-{
-    const struct broker_settings *set = &d->cli->set->broker;
-    const struct kafka_conf conf = broker_kafka(set);
-    char user[ACCESS_USER_MAX];
-    if (!kafka_denied(err)) {
-        return;
-    }
-    _cleanup_(buf_fini) struct buf words;
-    buf_init(&words, sizeof(err->hint));
-    if (kafka_setting_of(&conf, "sasl.username", user, sizeof(user), NULL) < 0 ||
-        !user[0]) {
-        snprintf(user, sizeof(user), "NAME");
-    }
-    broker_words(set, true, &words);
-    err_hint(err,
-             "somebody who may has to run: offpeak topics create --allow %s=User:%s%s",
-             d->role->name, user, words.n ? words.p : "");
-}
-
 static void say_err(struct daemon *d, const char *subject, const struct err *err)
 {
     struct err why = *err;
     char text[sizeof(why.msg) + sizeof(why.hint) + 16];
-    name_permissions(d, &why);
+    daemon_access_hint(&d->cli->set->broker, d->role->access, &why);
     snprintf(text, sizeof(text), "%s%s%s", why.msg, why.hint[0] ? "; " : "", why.hint);
     say(d, subject, text);
 }
@@ -149,7 +126,7 @@ static void end(struct daemon *d, const struct err *err)
         d->over = true;
         if (err) {
             *d->err = *err;
-            name_permissions(d, d->err);
+            daemon_access_hint(&d->cli->set->broker, d->role->access, d->err);
         }
         loop_stop(d->loop);
     }
@@ -191,14 +168,6 @@ static void open_role(struct daemon *d)
     tell_state(d);
 }
 
-static void forget_settings(struct daemon *d)
-{
-    if (d->own) {
-        settings_fini(d->own);
-        free(TAKE_PTR(d->own));
-    }
-}
-
 static void drain(struct daemon *d)
 {
     if (d->life != AT_WORK) {
@@ -210,38 +179,12 @@ static void drain(struct daemon *d)
     d->deadline_ms = loop_now_ms(d->loop) + wait_ms + CLOSE_MS;
 }
 
-/* What is loaded again is whole before the old goes. The connection to the broker stays. */
-static int load_again(struct daemon *d, struct err *err)
-{
-    struct settings *next = calloc(1, sizeof(*next));
-    const struct settings *before = d->cli->set;
-    if (!next) {
-        return err_set(err, ERR_FAIL, "could not load the configuration: no memory");
-    }
-    int rc = settings_load(next, d->cli->opt, environ, err);
-    if (rc < 0) {
-        free(next);
-        return rc;
-    }
-    d->cli->set = next;
-    rc = endpoint_reopen(&d->endpoint, d->cli, err);
-    if (rc < 0) {
-        d->cli->set = before;
-        settings_fini(next);
-        free(next);
-        return rc;
-    }
-    forget_settings(d);
-    d->own = next;
-    return 0;
-}
-
 static void reload(struct daemon *d)
 {
     struct err err = {0};
     d->reload = false;
     notify_say(&d->notify, "RELOADING=1\n");
-    if (load_again(d, &err) < 0) {
+    if (daemon_reload(d->cli, &d->endpoint, &d->own, &err) < 0) {
         say_err(d, "the configuration stays as it was", &err);
     } else {
         say(d, d->role->name, "configuration loaded again");
@@ -508,7 +451,7 @@ static void fini(struct daemon *d)
     }
     endpoint_close(&d->endpoint);
     daemon_folder_close(&d->folder);
-    forget_settings(d);
+    d->own = daemon_reload_forget(d->own);
 }
 
 static int check_broker(const struct cli *c, const struct daemon_role *role,

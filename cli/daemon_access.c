@@ -123,3 +123,24 @@ int daemon_access(const struct broker_settings *set, enum access_role role,
     kafka_admin_destroy(a.admin);
     return MIN_OF(rc, 0);
 }
+
+/* Permissions are given by somebody else; a certificate does not say what the broker calls us. */
+void daemon_access_hint(const struct broker_settings *set, enum access_role role,
+                        struct err *err)
+{
+    const struct kafka_conf conf = broker_kafka(set);
+    char user[ACCESS_USER_MAX];
+    if (!kafka_denied(err)) {
+        return;
+    }
+    _cleanup_(buf_fini) struct buf words;
+    buf_init(&words, sizeof(err->hint));
+    if (kafka_setting_of(&conf, "sasl.username", user, sizeof(user), NULL) < 0 ||
+        !user[0]) {
+        snprintf(user, sizeof(user), "NAME");
+    }
+    broker_words(set, true, &words);
+    err_hint(err,
+             "somebody who may has to run: offpeak topics create --allow %s=User:%s%s",
+             access_role_name(role), user, words.n ? words.p : "");
+}

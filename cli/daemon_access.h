@@ -23,4 +23,8 @@
 int daemon_access(const struct broker_settings *set, enum access_role role,
                   struct err *err);
 
+/* The hint of an error for want of a permission becomes the command that gives it; others stay. */
+void daemon_access_hint(const struct broker_settings *set, enum access_role role,
+                        struct err *err);
+
 #endif

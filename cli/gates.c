@@ -217,6 +217,7 @@ static int look_at_partition(struct gates *g, const char *topic, uint32_t partit
     struct gates_gate found = *to;
     int rc = find_first(g, topic, partition, &first, &n, err);
     g->view->waiting += n;
+    g->view->passed += first;
     if (rc <= 0 || to->gate.closed || g->view->n == GATES_SHOWN) {
         return rc;
     }

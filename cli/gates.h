@@ -29,6 +29,8 @@ struct gates_gate {
 
 struct gates_view {
     uint64_t waiting; /* jobs that are not let through yet */
+    uint64_t
+        passed; /* places before them, of all queues: a number that grows when any is */
     struct gates_gate gates[GATES_SHOWN];
     unsigned n;
     bool hidden;

@@ -216,6 +216,11 @@ void session_step(struct session *s)
         return;
     }
     int rc = s->follow ? follow_step(s->follow, &err) : 0;
+    if (rc < 0 && s->waits && waits_bears(s->waits, &err, loop_now_ms(s->loop))) {
+        s->unread = true;
+        return;
+    }
+    s->unread = false;
     if (rc < 0) {
         session_end(s, SESSION_FAILED, &err);
         return;
@@ -295,7 +300,7 @@ static void show(struct session *s, const struct worker_status *w)
 static void look_what_it_waits_for(struct session *s)
 {
     int64_t now = loop_now_ms(s->loop);
-    if (!s->submitted || s->over || s->leave_ms) {
+    if (!s->submitted || s->over || s->leave_ms || s->unread) {
         return;
     }
     waits_look(s->waits, follow_status(s->follow)->ends, now);

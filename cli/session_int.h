@@ -31,6 +31,7 @@ struct session {
 
     struct submit_conf submitting;
     bool submitted, caught_up, over;
+    bool unread; /* on Kafka: results could not be read, and will be tried again */
     unsigned ticks, calm;
     int64_t started_ms, all_done_ms; /* loop time; all_done_ms 0: not yet */
     int64_t leave_ms; /* 0, or after a signal: then it ends, whatever is under way */

@@ -3,9 +3,11 @@
 #include "cli/crew.h"
 #include "cli/gates.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#define HELD_MS   30000 /* with no job let through, and no gate that is known here */
 #define SILENT_MS 10000 /* with no word of why, and none that could be had */
 /* A gate is one when the same job stands at it for so long; a limit that only the scheduler knows
  * must have had its time: it sees a new queue within 10 s. */
@@ -20,9 +22,11 @@ struct waits {
     struct gates_view view;
     struct crew crew;
     int64_t next_ms; /* of the next look; 0: none was asked for yet */
-    int64_t ended_ms,
-        stood_ms; /* the last result came; the first job came to stand there */
-    uint64_t ends, first;
+    /* When the last result came; when the first job came to stand at its gate; when the last job
+     * was let through, or why not was known; when the broker was last heard. */
+    int64_t ended_ms, stood_ms, passed_ms, heard_ms;
+    uint64_t ends, first, passed;
+    bool away; /* that was told */
     char said_crew[TEXT_MAX], said_gate[TEXT_MAX];
 };
 
@@ -88,6 +92,11 @@ static void explain_gate(const struct waits *w, int64_t now_ms, struct buf *to)
     if (g) {
         buf_addf(to, "%s; %s", g->gate.why, g->gate.hint);
         cli_where(w->conf.cli, to);
+    } else if (w->view.waiting && !w->view.n && now_ms - w->passed_ms >= HELD_MS) {
+        buf_addf(to,
+                 "%" PRIu64 " jobs of this queue are not let through, for a reason that "
+                 "only the scheduler knows: it says so on its standard error",
+                 w->view.waiting);
     } else if (w->view.hidden && now_ms - w->ended_ms >= SILENT_MS) {
         buf_adds(to, "no result yet; why is not for this user to see: budgets");
         buf_adds(to, w->crew.workers == CREW_UNKNOWN
@@ -139,13 +148,40 @@ static void note_time(struct waits *w, uint64_t ends, int64_t now_ms)
     if (!w->stood_ms || first != w->first || ends != w->ends) {
         w->stood_ms = now_ms;
     }
+    if (!w->passed_ms || w->view.passed != w->passed || w->view.n ||
+        crew_lacks(&w->crew)) {
+        w->passed_ms = now_ms;
+    }
     w->ends = ends;
     w->first = first;
+    w->passed = w->view.passed;
+}
+
+bool waits_bears(struct waits *w, const struct err *err, int64_t now_ms)
+{
+    char text[TEXT_MAX];
+    w->heard_ms = w->heard_ms ? w->heard_ms : now_ms;
+    if (err->code != ERR_TEMP || now_ms - w->heard_ms >= WAITS_AWAY_MS) {
+        return false;
+    }
+    if (!w->away) {
+        snprintf(text, sizeof(text), "%s; asking again for %d min", err->msg,
+                 WAITS_AWAY_MS / 60000);
+        w->conf.say(w->conf.ctx, "waits", text);
+        w->away = true;
+    }
+    return true;
 }
 
 void waits_look(struct waits *w, uint64_t ends, int64_t now_ms)
 {
     struct err aside = {0};
+    if (w->away) {
+        w->conf.say(w->conf.ctx, "waits", "the broker answers again");
+        w->away = false;
+        w->passed_ms = now_ms;
+    }
+    w->heard_ms = now_ms;
     if (now_ms < w->next_ms) {
         return;
     }

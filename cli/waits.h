@@ -6,8 +6,7 @@
  * until it is something else. waits_gate is for who does not stay at a closed gate: it gives one
  * when it is sure that nothing will open it but a person.
  *
- * The loop's time, or any that only goes on. A broker that does not answer is said by others: here
- * it is no news.
+ * A broker that is away is waited for too (waits_bears). The loop's time, or any that only goes on.
  */
 #ifndef OFFPEAK_CLI_WAITS_H
 #define OFFPEAK_CLI_WAITS_H
@@ -16,6 +15,7 @@
 #include "scheduler/scheduler.h"
 
 #define WAITS_LOOK_MS  3000
+#define WAITS_AWAY_MS  (10 * 60 * 1000)
 #define WAITS_FIRST_MS 1000 /* a scheduler and a worker at work are faster than that */
 
 /* "waits", "no scheduler, 1 worker at work; start with ...". */
@@ -32,7 +32,10 @@ struct waits_conf {
 struct waits;
 
 int waits_open(struct waits **ret, const struct waits_conf *conf, struct err *err);
-/* `ends`: how many results there are by now. */
+/* Reading results failed: true to try it again, for the broker may be back (told once); false when it
+ * has been away for WAITS_AWAY_MS, or it is something else. */
+bool waits_bears(struct waits *w, const struct err *err, int64_t now_ms);
+/* Results could be read. `ends`: how many there are by now. */
 void waits_look(struct waits *w, uint64_t ends, int64_t now_ms);
 /* The gate that is closed for good, as far as this process can tell; NULL: none. */
 const struct gate *waits_gate(const struct waits *w, int64_t now_ms);
