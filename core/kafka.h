@@ -340,6 +340,9 @@ int kafka_admin_bounds(struct kafka_admin *a, const struct kafka_place *of,
                        struct err *err);
 /* How many are in that group now; one that died counts until its session is over. */
 int kafka_admin_members(struct kafka_admin *a, const char *group, struct err *err);
+/* The first offset whose record was stored at that time or later; the end when there is none. */
+int kafka_admin_offset_at(struct kafka_admin *a, const struct kafka_place *of,
+                          int64_t time_ms, int64_t *ret, struct err *err);
 /* False for TRANSACTIONAL_ID where the library is too old: 2.0.2 neither gives nor lists it. */
 bool kafka_knows_resource(enum kafka_resource resource);
 /* Adding what is there already is good. A resource that the library does not know is WRONG. */

@@ -181,6 +181,13 @@ void kafka_request_finip(struct kafka_request *r);
 int kafka_refused(struct err *err, int code, const char *detail, const char *what,
                   const char *object);
 
+/* ---- offsets by time (kafka_offsets.c) ---- */
+
+/* The first offset of that time or later, -1 when there is none; `time` is in ms, or one of the two
+ * that stand for the beginning and the end (RD_KAFKA_OFFSET_*). */
+int kafka_find_offset(struct kafka_link *l, const struct kafka_place *of, int64_t time,
+                      int64_t *ret, struct err *err);
+
 void kafka_list_destroyp(rd_kafka_topic_partition_list_t **list);
 
 #endif

@@ -191,6 +191,10 @@ int queue_ack(struct queue_tx *tx, const struct queue_at *at, struct err *err);
  * passes an unacked record of a topic that is fed here or was ever acknowledged. */
 int queue_trim(struct queue_tx *tx, const char *topic, uint32_t partition,
                uint64_t before, struct err *err);
+/* ... and of them what is older than `before_ms`. A broker finds out itself what that is, later and
+ * as well as it can: the next such trim says it again. */
+int queue_trim_old(struct queue_tx *tx, const char *topic, uint32_t partition,
+                   uint64_t before, int64_t before_ms, struct err *err);
 /* Records (puts, forwards, rows) and acks (with trims) are counted apart. What belongs together
  * is a group of at most QUEUE_TX_GROUP records and as many acks: ask once before it, and all
  * of it fits when the answer is no. The first group fits always, even two values of the

@@ -220,21 +220,6 @@ bool link_drops(const struct link *l, const char *topic)
     return l && spec && spec->window && l->role != QUEUE_WHOLE;
 }
 
-void link_trimmed(struct link *l, const struct store_name *of, uint64_t below)
-{
-    struct link_trim *t = calloc(1, sizeof(*t));
-    if (!t) {
-        return; /* the next trim says it again */
-    }
-    link_topic(l, of->name, t->topic);
-    t->partition = (int32_t)of->partition;
-    t->below = below;
-    pthread_mutex_lock(&l->mu);
-    t->next = l->trims;
-    l->trims = t;
-    pthread_mutex_unlock(&l->mu);
-}
-
 /* ---- life ---- */
 
 static void *link_main(void *arg)
@@ -346,15 +331,6 @@ int link_open(struct queue *q, const struct queue_broker *conf, struct err *err)
     return 0;
 }
 
-static void drop_trims(struct link *l)
-{
-    while (l->trims) {
-        struct link_trim *t = l->trims;
-        l->trims = t->next;
-        free(t);
-    }
-}
-
 struct link *link_close(struct link *l)
 {
     if (!l) {
@@ -377,7 +353,7 @@ struct link *link_close(struct link *l)
     l->commit_admin = kafka_admin_destroy(l->commit_admin);
     link_copies_forget(l);
     free(l->copies);
-    drop_trims(l);
+    link_trims_forget(l);
     l->slice = queue_tx_drop(l->slice);
     free(l->owned.v);
     free(l->known);

@@ -54,7 +54,9 @@
 #define LINK_TAKES_MAX 65536 /* topics of teams that are looked after */
 #define LINK_REFUSED_MS \
     300000 /* what was refused is tried again then, if nothing else says so */
-#define LINK_FRESH_MS 100 /* rows just read are not asked for again */
+#define LINK_TRIMS_TURN 8       /* partitions the broker drops from, between two slices */
+#define LINK_KEPT_MS    3600000 /* between two words on a trim that is forbidden */
+#define LINK_FRESH_MS   100     /* rows just read are not asked for again */
 
 enum link_state {
     LINK_AWAY,     /* nothing is assigned */
@@ -105,12 +107,7 @@ struct link_assigned {
     size_t n;
 };
 
-struct link_trim {
-    struct link_trim *next;
-    char topic[KAFKA_TOPIC_MAX];
-    int32_t partition;
-    uint64_t below;
-};
+struct link_trim;
 
 struct link {
     struct queue *q;
@@ -139,7 +136,7 @@ struct link {
     struct link_copy **copies; /* sorted; changed by the link's thread only */
     size_t n_copies, cap_copies;
     struct link_assigned owned;
-    struct link_trim *trims;
+    struct link_trim *trims; /* what the broker is to drop yet */
     struct link_takes *takes;
     size_t n_takes, cap_takes;
 
@@ -151,6 +148,7 @@ struct link {
     struct kafka_admin *admin;
     struct queue_tx *slice;
     int64_t leave_ms, topics_ms, fine_ms, retry_ms, stuck_ms;
+    int64_t kept_ms; /* told then that nothing may be dropped; 0: not yet */
     bool answer;     /* the group waits for our answer to a revocation */
     bool astray;     /* taken for dead, and not assigned anything since */
     unsigned fenced; /* so often meanwhile */
@@ -188,8 +186,6 @@ static inline void link_given(struct link *l, const struct queue_at *next, bool 
 }
 /* What is done with is dropped from the copy long before the broker may forget it. */
 bool link_drops(const struct link *l, const char *topic);
-/* A trim was applied here: the broker's turn. */
-void link_trimmed(struct link *l, const struct store_name *of, uint64_t below);
 /* May that be put: 0, or an error; NULL is good. */
 int link_may_put(const struct link *l, const struct store_name *to, size_t value_bytes,
                  struct err *err);
@@ -208,6 +204,14 @@ bool link_asks(const struct link *l); /* the broker is asked for bounds, not the
 /* 1; 0 no such topic. */
 int link_bounds(struct link *l, const struct store_name *of, uint64_t *ret_first,
                 uint64_t *ret_end, struct err *err);
+
+/* ---- what the broker drops (queue_kafka_trim.c) ---- */
+
+/* A trim was applied here: the broker's turn. */
+void link_trimmed(struct link *l, const struct part *trimmed);
+/* Some of what was asked for, LINK_TRIMS_TURN at most; best effort. The link's thread. */
+void link_trim_some(struct link *l);
+void link_trims_forget(struct link *l);
 
 /* ---- names (queue_kafka_names.c) ---- */
 
@@ -277,6 +281,9 @@ struct acks_row {
 void acks_low_row(const struct ack_change *c, struct acks_row *ret);
 void acks_page_row(const struct ack_change *c, const struct ack_change_page *page,
                    struct acks_row *ret);
+/* Puts into `tx` the rows of the last jobs below the low waters that move. */
+int acks_last_jobs(struct link *l, const struct ack_plan *acks,
+                   struct queue_cursor *cursor, struct queue_tx *tx, struct err *err);
 /* Into a copy's transaction. 0 also when it is none of ours. */
 int acks_restore(struct link *l, struct queue_tx *tx, const struct kafka_event *row,
                  struct err *err);

@@ -36,6 +36,7 @@ struct link_commit {
     struct target *targets;
     size_t n_targets, cap_targets;
     struct ack_plan acks;
+    struct queue_tx *last_jobs;   /* of a worker: stands at the end of the group */
     struct kafka_refusal refused; /* why 0: nothing was */
     const struct target *only;    /* no other's records are produced */
     struct buf headers, value;
@@ -509,12 +510,43 @@ static bool changes_nothing(const struct queue_tx *group)
     return true;
 }
 
+/* What moves with the low waters belongs to the group. */
+static int join_last_jobs(struct link_commit *c)
+{
+    struct queue_tx *last = c->group;
+    if (queue_begin(c->l->q, &c->last_jobs) < 0) {
+        return store_error(c->l->q->dir, "write to", ENOMEM, c->err);
+    }
+    while (last->next) {
+        last = last->next;
+    }
+    last->next = c->last_jobs;
+    c->last_jobs->time_ms = c->group->time_ms;
+    return acks_last_jobs(c->l, &c->acks, c->cursor, c->last_jobs, c->err);
+}
+
+static void part_last_jobs(struct link_commit *c)
+{
+    struct queue_tx *last = c->group;
+    if (!c->last_jobs) {
+        return;
+    }
+    while (last->next != c->last_jobs) {
+        last = last->next;
+    }
+    last->next = NULL;
+    c->last_jobs = queue_tx_drop(c->last_jobs);
+}
+
 static int commit_as_owner(struct link_commit *c)
 {
     struct link *l = c->l;
     int r = may_commit(c);
     if (r == 0) {
         r = apply_plan_acks(l->q, c->group, &c->acks, c->err);
+    }
+    if (r == 0 && c->acks.n_topics && l->role != QUEUE_SCHEDULER) {
+        r = join_last_jobs(c);
     }
     if (r == 0) {
         r = find_targets(c);
@@ -571,6 +603,7 @@ static int commit_as_reader(struct link_commit *c)
 static void commit_fini(struct link_commit *c)
 {
     c->l->commit = NULL;
+    part_last_jobs(c);
     free(c->targets);
     ack_plan_fini(&c->acks);
     buf_fini(&c->headers);

@@ -358,22 +358,6 @@ static void turn_restoring(struct link *l)
     }
 }
 
-static int do_trims(struct link *l, struct err *err)
-{
-    pthread_mutex_lock(&l->mu);
-    struct link_trim *t = TAKE_PTR(l->trims);
-    pthread_mutex_unlock(&l->mu);
-    while (t) {
-        struct link_trim *done = t;
-        const struct kafka_place below = {t->topic, t->partition, (int64_t)t->below};
-        t = t->next;
-        (void)kafka_admin_trim(l->admin, &below, 1,
-                               err); /* the next trim says it again */
-        free(done);
-    }
-    return 0;
-}
-
 static int look_around(struct link *l, struct err *err)
 {
     int64_t now = link_now_ms();
@@ -403,7 +387,10 @@ static int work_on(struct link *l, struct err *err)
     if (r >= 0) {
         r = look_around(l, err);
     }
-    return r < 0 ? r : do_trims(l, err);
+    if (r >= 0) {
+        link_trim_some(l);
+    }
+    return r;
 }
 
 static void turn_here(struct link *l)
@@ -483,7 +470,7 @@ void link_session_turn(struct link *l)
 void link_session_end(struct link *l)
 {
     struct err err;
-    (void)do_trims(l, &err);
+    link_trim_some(l);
     close_session(l);
     if (l->answer && l->member) {
         (void)kafka_consumer_give(l->member, &err);

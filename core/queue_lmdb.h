@@ -254,7 +254,7 @@ struct op {
     uint64_t offset;        /* ack, trim, copies */
     struct rec_ref ref;
     uint64_t commit; /* of a copy: who wrote it gave it this number, */
-    int64_t time_ms; /* ... and the broker this time */
+    int64_t time_ms; /* ... and the broker this time; trim: what is older, 0 all */
 };
 
 struct tx_name {
@@ -291,7 +291,8 @@ struct part {
     struct store_name is;
     bool dirty, acked, trimmed; /* acked, trimmed: by this group */
     uint64_t trimmed_to;
-    uint32_t id; /* of a table */
+    int64_t trimmed_ms; /* ... and what is older than this; 0: of any age */
+    uint32_t id;        /* of a table */
     struct topic_row row;
 };
 

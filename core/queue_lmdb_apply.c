@@ -131,9 +131,20 @@ static int trim_gap(struct apply *a, struct topic_row *row, uint64_t end)
     return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
+/* Is a record too young to go? What cannot be read is of no age. LMDB's code. */
+static int is_young(const struct apply *a, const struct rec_place *at, int64_t before_ms,
+                    bool *ret)
+{
+    MDB_val k = val_of(at->dbkey.p, at->dbkey.n), v;
+    struct rec rec;
+    int rc = before_ms ? mdb_get(a->txn, at->dbi, &k, &v) : MDB_NOTFOUND;
+    *ret = rc == 0 && !rec_parse(v, &rec) && rec.head.time_ms >= before_ms;
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
 static int apply_trim(struct apply *a, const struct op *op, struct part *p)
 {
-    bool guard = op->guard || (p->row.flags & TOPIC_ACKED);
+    bool guard = op->guard || (p->row.flags & TOPIC_ACKED), young = false;
     uint64_t end = MIN_OF(op->offset, guard ? p->row.low : p->row.next);
     size_t freed = 0;
     for (int i = 0; i < QUEUE_TRIM_RECORDS && freed < QUEUE_TRIM_BYTES; i++) {
@@ -144,6 +155,10 @@ static int apply_trim(struct apply *a, const struct op *op, struct part *p)
         uint8_t key[LOG_KEY_BYTES];
         log_key(p->row.id, p->row.first, key);
         const struct rec_place at = log_place(a->s, key);
+        rc = rc ? rc : is_young(a, &at, op->time_ms, &young);
+        if (rc == 0 && young) {
+            break;
+        }
         rc = rc ? rc : rec_delete(a->s, a->txn, &at, &freed);
         if (rc) {
             return apply_error(a, rc);
@@ -153,7 +168,8 @@ static int apply_trim(struct apply *a, const struct op *op, struct part *p)
     }
     p->row.low = MAX_OF(p->row.low, p->row.first);
     p->trimmed = true;
-    p->trimmed_to = MAX_OF(p->trimmed_to, MIN_OF(end, p->row.first));
+    p->trimmed_ms = op->time_ms;
+    p->trimmed_to = MAX_OF(p->trimmed_to, op->time_ms ? end : MIN_OF(end, p->row.first));
     return 0;
 }
 
@@ -366,7 +382,7 @@ int apply_group(struct queue *q, struct queue_tx *group, struct err *err)
     }
     for (size_t i = 0; r == 0 && q->link && !group->copied && i < a->n; i++) {
         if (a->parts[i].trimmed) {
-            link_trimmed(q->link, &a->parts[i].is, a->parts[i].trimmed_to);
+            link_trimmed(q->link, &a->parts[i]);
         }
     }
     r = r == 0 && a->more ? 1 : r;

@@ -384,15 +384,16 @@ static int peek_topic(struct queue *q, const struct op_name *topic, struct topic
     return r;
 }
 
-int queue_trim(struct queue_tx *tx, const char *topic, uint32_t partition,
-               uint64_t before, struct err *err)
+/* before_ms 0: of any age. */
+static int trim(struct queue_tx *tx, const struct op_name *which, uint64_t before,
+                int64_t before_ms, struct err *err)
 {
     struct topic_row row = {0};
     uint32_t name = 0;
-    const struct op_name which = {'T', topic, partition};
-    int r = check_owner(tx, "trim", &which, err);
+    const char *topic = which->name;
+    int r = check_owner(tx, "trim", which, err);
     if (r == 0) {
-        r = peek_topic(tx->q, &which, &row, err);
+        r = peek_topic(tx->q, which, &row, err);
     }
     if (r <= 0) {
         return r;
@@ -406,7 +407,7 @@ int queue_trim(struct queue_tx *tx, const char *topic, uint32_t partition,
         return err_set(err, ERR_FAIL, "could not trim '%s': the transaction is full",
                        topic);
     }
-    r = tx_name(tx, &which, &name, err);
+    r = tx_name(tx, which, &name, err);
     if (r < 0) {
         return r;
     }
@@ -416,8 +417,22 @@ int queue_trim(struct queue_tx *tx, const char *topic, uint32_t partition,
     }
     op->name = name;
     op->offset = before;
+    op->time_ms = before_ms;
     op->guard = guard;
     tx->n_ops++;
     tx->n_acks++;
     return end > row.first && end - row.first > QUEUE_TRIM_RECORDS;
+}
+
+int queue_trim(struct queue_tx *tx, const char *topic, uint32_t partition,
+               uint64_t before, struct err *err)
+{
+    return trim(tx, &(const struct op_name){'T', topic, partition}, before, 0, err);
+}
+
+int queue_trim_old(struct queue_tx *tx, const char *topic, uint32_t partition,
+                   uint64_t before, int64_t before_ms, struct err *err)
+{
+    const struct op_name which = {'T', topic, partition};
+    return before_ms > 0 ? trim(tx, &which, before, before_ms, err) : 0;
 }

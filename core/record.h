@@ -47,6 +47,7 @@
 #define TABLE_MARKS   "marks"
 #define TABLE_ANSWERS "answers"
 #define TABLE_BATCHES "batches"
+#define TABLE_ACKS    "acks" /* of it the last jobs: core/last_job.h */
 #define PREFIX_JOBS   "jobs."
 
 /* `ready`, `answers` and `batches` are spread over at most so many partitions. */

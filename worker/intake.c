@@ -354,6 +354,26 @@ void intake_wake(struct intake *in)
 
 /* ---- life ---- */
 
+/* The last jobs as of the low water; what is acknowledged below it need not be here. */
+static int begin_repeats(struct intake *in, uint32_t partition, struct err *err)
+{
+    char prefix[32];
+    struct queue_msg row;
+    struct last_job last;
+    int rc;
+    size_t n = (size_t)snprintf(prefix, sizeof(prefix), "%s#%u:", TOPIC_READY, partition);
+    queue_read_table(in->past_rows, TABLE_ACKS, partition, span_str(prefix));
+    while ((rc = queue_read(in->past_rows, &row, err)) > 0 && row.key.n > n &&
+           memcmp(row.key.p, prefix, n) == 0) {
+        struct span queue = span_of(row.key.p + n, row.key.n - n);
+        if (last_job_parse(row.value, &last) == 0 &&
+            repeats_begin(in->repeats, partition, queue, &last) < 0) {
+            return no_memory(err);
+        }
+    }
+    return MIN_OF(rc, 0);
+}
+
 static int begin_past(struct intake *in, struct past *p, struct err *err)
 {
     uint64_t low = 0, first = 0;
@@ -362,7 +382,7 @@ static int begin_past(struct intake *in, struct past *p, struct err *err)
         rc = err_set(err, ERR_FAIL, "could not read '%s'", TOPIC_READY);
     }
     p->next = MAX_OF(low, first);
-    return rc < 0 ? rc : 0;
+    return rc < 0 ? rc : begin_repeats(in, p->partition, err);
 }
 
 int intake_start(struct intake *in, struct err *err)

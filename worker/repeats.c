@@ -6,7 +6,7 @@ struct seen {
     char *queue; /* "team.feature/partition"; NULL: empty slot */
     size_t queue_len;
     uint32_t ready;
-    uint64_t last; /* jobs offset */
+    struct last_job last;
 };
 
 struct repeats {
@@ -53,18 +53,6 @@ static int grow(struct repeats *r)
     return 0;
 }
 
-int repeats_place(struct span id, struct span *ret_queue, uint64_t *ret_offset)
-{
-    const char *ms = id.n ? memrchr(id.p, '/', id.n) : NULL;
-    const char *offset = ms ? memrchr(id.p, '/', (size_t)(ms - id.p)) : NULL;
-    if (!offset ||
-        span_u64(span_of(offset + 1, (size_t)(ms - offset - 1)), ret_offset) < 0) {
-        return -1;
-    }
-    *ret_queue = span_of(id.p, (size_t)(offset - id.p));
-    return 0;
-}
-
 static int remember(struct repeats *r, struct seen *slot, const struct seen *seen)
 {
     char *name = r->n < REPEATS_QUEUES_MAX ? malloc(seen->queue_len + 1) : NULL;
@@ -78,11 +66,11 @@ static int remember(struct repeats *r, struct seen *slot, const struct seen *see
     return 0;
 }
 
-int repeats_see(struct repeats *r, uint32_t ready, struct span job_id)
+/* 1: not above the last; 0: it is the last now; -1: cannot be remembered. */
+static int see(struct repeats *r, uint32_t ready, struct span queue,
+               const struct last_job *job)
 {
-    struct span queue;
-    uint64_t offset;
-    if (repeats_place(job_id, &queue, &offset) < 0 || grow(r) < 0) {
+    if (grow(r) < 0) {
         return -1;
     }
     struct seen *slot = &r->slots[slot_of(r, ready, queue)];
@@ -90,14 +78,23 @@ int repeats_see(struct repeats *r, uint32_t ready, struct span job_id)
         const struct seen seen = {.queue = (char *)(uintptr_t)queue.p,
                                   .queue_len = queue.n,
                                   .ready = ready,
-                                  .last = offset};
+                                  .last = *job};
         return remember(r, slot, &seen);
     }
-    if (offset <= slot->last) {
-        return 1;
-    }
-    slot->last = offset;
-    return 0;
+    return !last_job_pass(&slot->last, job);
+}
+
+int repeats_see(struct repeats *r, uint32_t ready, struct span job_id)
+{
+    struct span queue;
+    struct last_job job;
+    return last_job_of(job_id, &queue, &job) < 0 ? -1 : see(r, ready, queue, &job);
+}
+
+int repeats_begin(struct repeats *r, uint32_t ready, struct span queue,
+                  const struct last_job *last)
+{
+    return MIN_OF(see(r, ready, queue, last), 0);
 }
 
 struct repeats *repeats_create(void)

@@ -1,16 +1,15 @@
 /*
  * repeats.h - has this job been seen on `ready` before?
  *
- * In a jobs partition releases happen strictly in offset order, and a job goes to one partition of
- * `ready`. So a record there whose jobs offset is not above the last one seen there from that jobs
- * partition is a repeat: only a record's first place in the log decides, redelivery never does. One
- * number per pair of partitions is all that is remembered; a new owner rebuilds it by reading `ready`
- * on from its low water, acknowledged records included.
+ * It is a repeat unless it is above the last one seen there from its jobs partition
+ * (core/last_job.h): only a record's first place in the log decides, redelivery never does. One job
+ * per pair of partitions is all that is remembered; a new owner begins with those as of the low water,
+ * which stand in table `acks` on a broker, and reads `ready` on from there, acknowledged records included.
  */
 #ifndef OFFPEAK_WORKER_REPEATS_H
 #define OFFPEAK_WORKER_REPEATS_H
 
-#include "core/buf.h"
+#include "core/last_job.h"
 
 #define REPEATS_QUEUES_MAX \
     65536 /* jobs partitions, each in every partition of `ready` it is seen in */
@@ -21,8 +20,8 @@ struct repeats *repeats_create(void); /* NULL: out of memory */
 struct repeats *repeats_destroy(struct repeats *r);
 /* 1: a repeat; 0: its first place, remembered; -1: no job id, out of memory or too many queues. */
 int repeats_see(struct repeats *r, uint32_t ready, struct span job_id);
-
-/* "team.feature/partition/offset/ms": what stands before the offset, and the offset. */
-int repeats_place(struct span job_id, struct span *ret_queue, uint64_t *ret_offset);
+/* The last one as of the low water, of `queue` ("team.feature/partition"); -1 as above. */
+int repeats_begin(struct repeats *r, uint32_t ready, struct span queue,
+                  const struct last_job *last);
 
 #endif

@@ -1,5 +1,6 @@
 /* Promises that only a broker can break: folders that are lost, ownership that moves. */
 #include "tests/contract/contract.h"
+#include "core/headers.h"
 #include "tests/lib/folder.h"
 #include <signal.h>
 
@@ -266,6 +267,66 @@ static void a_static_member_that_restarts_keeps_its_share(void **state)
     assert_int_equal(peer_wait(&other), 0);
 }
 
+/* ---- the last jobs ---- */
+
+static void put_job(struct world *w, const char *job)
+{
+    _cleanup_(buf_fini) struct buf block;
+    struct queue_tx *tx = begin(w);
+    buf_init(&block, HEADERS_BYTES_MAX);
+    assert_int_equal(headers_adds(&block, "job", job), 0);
+    put(w, tx, "ready", "one of no job");
+    OK(w, queue_put(tx, QUEUE_TO("ready", 0, SPAN_NONE), buf_span(&block), SPAN_LIT("x"),
+                    &w->err));
+    commit(w, tx);
+}
+
+static void expect_last(struct world *w, const char *queue, const char *want)
+{
+    char key[100];
+    struct queue_msg m;
+    struct queue_cursor *c = cursor_on(w);
+    (void)snprintf(key, sizeof(key), "ready#0:%s", queue);
+    int found = OK(w, queue_table_get(c, "acks", 0, span_str(key), &m, &w->err));
+    assert_int_equal(found, want != NULL);
+    if (want) {
+        assert_span(m.value, span_str(want));
+    }
+    queue_cursor_close(c);
+}
+
+/* With the low water, and as of it: a new owner knows what stands below without reading it. */
+static void the_last_jobs_below_the_low_water_are_kept_with_it(void **state)
+{
+    static const char *const jobs[] = {"a.b/0/5/1000", "a.b/1/9/1000", "a.b/0/6/1001",
+                                       "a.b/0/5/1000", "a.b/0/0/2000"};
+    struct world *w = *state;
+    w->role = QUEUE_WORKER;
+    open_owner(w);
+    for (size_t i = 0; i < ARRAY_LEN(jobs); i++) {
+        put_job(w, jobs[i]);
+    }
+    for (uint64_t i = 0; i < 6; i++) {
+        if (i != 2) {
+            ack_one(w, "ready", i);
+        }
+    }
+    expect_last(w, "a.b/0", "5/1000"); /* the low water is 2 */
+    expect_last(w, "a.b/1", NULL);
+    ack_one(w, "ready", 2);
+    ack_one(w, "ready", 6);
+    ack_one(w, "ready", 7); /* a repeat */
+    for (int round = 0; round < 2; round++) {
+        expect_last(w, "a.b/0", "6/1001");
+        expect_last(w, "a.b/1", "9/1000");
+        lose_folder(w);
+        open_owner(w);
+    }
+    ack_one(w, "ready", 8);
+    ack_one(w, "ready", 9); /* of a topic that was made again */
+    expect_last(w, "a.b/0", "0/2000");
+}
+
 const struct promise broker_promises[] = {
     PROMISE(a_lost_folder_is_rebuilt_and_nothing_acked_is_fed_again),
     PROMISE(what_the_owner_wrote_last_is_never_undone),
@@ -278,5 +339,6 @@ const struct promise broker_promises[] = {
     PROMISE(what_was_begun_before_ownership_was_lost_cannot_be_committed_after),
     PROMISE(a_second_process_of_our_name_fences_us),
     PROMISE(a_static_member_that_restarts_keeps_its_share),
+    PROMISE(the_last_jobs_below_the_low_water_are_kept_with_it),
     {0},
 };

@@ -320,6 +320,48 @@ static void trim_never_passes_an_unacked_record(void **state)
     queue_feed_close(f);
 }
 
+static int64_t time_of(struct world *w, const char *topic, uint64_t n)
+{
+    struct queue_cursor *c = cursor_on(w);
+    struct queue_msg m;
+    const struct queue_at at = at_of(w, topic, n);
+    assert_int_equal(OK(w, queue_fetch(c, &at, &m, &w->err)), 1);
+    int64_t ms = m.time_ms;
+    queue_cursor_close(c);
+    return ms;
+}
+
+static void trim_old(struct world *w, uint64_t before, int64_t before_ms)
+{
+    struct queue_tx *tx = begin(w);
+    uint64_t to = nth(w, "jobs.a.b", before);
+    OK(w, queue_trim_old(tx, "jobs.a.b", 0, to, before_ms, &w->err));
+    commit(w, tx);
+}
+
+static void trim_of_what_is_old_spares_the_young_and_the_unacked(void **state)
+{
+    struct world *w = *state;
+    open_owner(w);
+    put_many(w, "jobs.a.b", 4);
+    for (int i = 0; i < 4; i++) {
+        sleep_ms(5);
+        put_one(w, "jobs.a.b", "later");
+    }
+    for (uint64_t i = 0; i < 6; i++) {
+        ack_one(w, "jobs.a.b", i);
+    }
+    trim_old(w, 6, 0);
+    trim_old(w, 6, 1); /* nothing is as old as that */
+    assert_int_equal(first_of(w, "jobs.a.b"), 0);
+    trim_old(w, 2, INT64_MAX);
+    assert_int_equal(first_of(w, "jobs.a.b"), 2);
+    trim_old(w, 6, time_of(w, "jobs.a.b", 5));
+    assert_int_equal(first_of(w, "jobs.a.b"), 5);
+    trim_old(w, UINT64_MAX, INT64_MAX);
+    assert_int_equal(first_of(w, "jobs.a.b"), 6);
+}
+
 static void trim_drops_what_nobody_acknowledges_up_to_where_it_is_told(void **state)
 {
     struct world *w = *state;
@@ -481,6 +523,7 @@ const struct promise feed_promises[] = {
     PROMISE(a_topic_that_was_read_to_its_end_can_be_taken_back),
     PROMISE(any_record_still_in_its_topic_can_be_read_again),
     PROMISE(trim_never_passes_an_unacked_record),
+    PROMISE(trim_of_what_is_old_spares_the_young_and_the_unacked),
     PROMISE(trim_drops_what_nobody_acknowledges_up_to_where_it_is_told),
     PROMISE(trim_works_in_bounded_steps),
     PROMISE(what_is_trimmed_makes_room_again),

@@ -369,12 +369,49 @@ static void a_queue_is_trimmed_on_the_broker_as_far_as_it_was_told(void **state)
     tx = begin(w);
     OK(w, queue_trim(tx, "jobs.a.b", 0, 4, &w->err));
     commit(w, tx);
+    tx = begin(w); /* none of them is as old as that */
+    OK(w, queue_trim_old(tx, "jobs.a.b", 0, 8, m.time_ms - 3600000, &w->err));
+    commit(w, tx);
     queue_feed_close(f);
     close_queue(w);
     open_beside(w);
     c = cursor_on(w);
     OK(w, queue_bounds(c, "jobs.a.b", 0, &first, &end, &w->err));
     assert_int_equal(first, 4);
+    assert_int_equal(end, 10);
+    queue_cursor_close(c);
+}
+
+/* The broker finds out itself what is old: here it is not known any more. */
+static void a_queue_is_trimmed_on_the_broker_by_the_age_of_its_records(void **state)
+{
+    struct world *w = *state;
+    struct queue_msg m;
+    uint64_t first = 0, end = 0;
+    w->role = QUEUE_SCHEDULER;
+    w->no_learning = true;
+    peer_puts(w, "jobs.a.b", "6", "old");
+    sleep_ms(20);
+    peer_puts(w, "jobs.a.b", "4", "young");
+    open_owner(w);
+    struct queue_feed *f = feed_on(w, "jobs.");
+    int64_t young_ms = 0;
+    struct queue_tx *tx = begin(w);
+    for (int i = 0; i < 10; i++) {
+        next_soon(w, f, &m);
+        young_ms = i == 6 ? m.time_ms : young_ms;
+        OK(w, queue_ack(tx, &m.at, &w->err));
+    }
+    commit(w, tx);
+    tx = begin(w);
+    OK(w, queue_trim_old(tx, "jobs.a.b", 0, 9, young_ms, &w->err));
+    commit(w, tx);
+    queue_feed_close(f);
+    close_queue(w);
+    open_beside(w);
+    struct queue_cursor *c = cursor_on(w);
+    OK(w, queue_bounds(c, "jobs.a.b", 0, &first, &end, &w->err));
+    assert_int_equal(first, 6);
     assert_int_equal(end, 10);
     queue_cursor_close(c);
 }
@@ -391,5 +428,6 @@ const struct promise stranger_promises[] = {
     PROMISE(what_is_trimmed_is_gone_for_everybody),
     PROMISE(a_command_that_is_killed_leaves_nothing_behind),
     PROMISE(a_queue_is_trimmed_on_the_broker_as_far_as_it_was_told),
+    PROMISE(a_queue_is_trimmed_on_the_broker_by_the_age_of_its_records),
     {0},
 };

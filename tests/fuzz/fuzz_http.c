@@ -37,13 +37,17 @@ static void check_id(struct span text)
     char team[TEAM_MAX + 1], feature[FEATURE_MAX + 1];
     struct queue_at at;
     struct span queue;
-    uint64_t offset;
+    struct last_job job, again;
+    char row[LAST_JOB_TEXT];
     if (job_id_parse(text, team, feature) == 0) {
         MUST(name_is_team(span_str(team)) && name_is_team(span_str(feature)));
     }
     (void)job_id_place(text, &at);
-    if (repeats_place(text, &queue, &offset) == 0) {
+    if (last_job_of(text, &queue, &job) == 0) {
         MUST(queue.n < text.n);
+        last_job_format(&job, row);
+        MUST(last_job_parse(span_str(row), &again) == 0 && again.offset == job.offset &&
+             again.ms == job.ms);
     }
 }
 

@@ -117,6 +117,29 @@ static void trimmed_records_are_gone_and_a_reader_below_hears_of_it(void **state
     assert_int_equal(await(w, w->c, KAFKA_TROUBLE).class, KAFKA_GONE);
 }
 
+static void a_time_stands_at_the_first_record_that_is_not_older(void **state)
+{
+    struct world *w = *state;
+    int64_t at = -1;
+    make_topic(w, w->topic, 1, NULL, NULL);
+    put_many(w, w->topic, 0, 3); /* and the mark that ends their transaction */
+    usleep(20000);
+    put_many(w, w->topic, 0, 2);
+    w->c = by_hand(w, false);
+    read_from(w, w->c, w->topic, 0, 4);
+    int64_t ms = next_record(w, w->c).time_ms;
+    const struct kafka_place of = {w->topic, 0, 0};
+    OK(w, kafka_admin_offset_at(w->admin, &of, 0, &at, &w->err));
+    assert_int_equal(at, 0);
+    OK(w, kafka_admin_offset_at(w->admin, &of, ms, &at, &w->err));
+    assert_int_equal(at, 4);
+    OK(w, kafka_admin_offset_at(w->admin, &of, ms + 3600000, &at, &w->err));
+    assert_int_equal(at, 7);
+    const struct kafka_place no = {w->second, 0, 0};
+    assert_true(kafka_admin_offset_at(w->admin, &no, ms, &at, &w->err) < 0);
+    ASSERT_SAYS(w, w->second);
+}
+
 static void a_paused_partition_is_silent_and_goes_on_where_it_stopped(void **state)
 {
     struct world *w = *state;
@@ -449,6 +472,7 @@ const struct CMUnitTest read_tests[] = {
     KAFKA_TEST(partitions_are_added_moved_and_removed_by_hand),
     KAFKA_TEST(a_place_that_is_not_in_the_log_is_said_of_that_partition_only),
     KAFKA_TEST(trimmed_records_are_gone_and_a_reader_below_hears_of_it),
+    KAFKA_TEST(a_time_stands_at_the_first_record_that_is_not_older),
     KAFKA_TEST(a_paused_partition_is_silent_and_goes_on_where_it_stopped),
     KAFKA_TEST(a_reader_that_stores_what_it_reads_finds_more_when_it_comes_back),
     KAFKA_TEST(headers_fill_a_block_to_the_last_byte),

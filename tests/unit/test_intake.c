@@ -298,6 +298,46 @@ static void test_a_repeat_is_known_after_a_crash_though_its_first_place_is_ackno
     assert_int_equal(count_records(w->n, TOPIC_SPEND), 1);
 }
 
+/* As a broker keeps it beside the low water, for an owner that has nothing from before. */
+static void keep_last_job(struct world *w, uint64_t at)
+{
+    struct err err = {0};
+    struct queue_tx *tx = NULL;
+    struct release r;
+    struct span queue;
+    struct last_job job;
+    char key[QUEUE_KEY_MAX], value[LAST_JOB_TEXT];
+    uint64_t commit;
+    release_of(w->n, at, &r);
+    assert_int_equal(last_job_of(span_str(r.job), &queue, &job), 0);
+    last_job_format(&job, value);
+    (void)snprintf(key, sizeof(key), "ready#0:%.*s", (int)queue.n, queue.p);
+    assert_int_equal(queue_begin(w->n->queue, &tx), 0);
+    assert_int_equal(
+        queue_table_put(tx, TABLE_ACKS, 0, span_str(key), span_str(value), &err), 0);
+    assert_true(queue_commit_wait(tx, &commit, &err) >= 0);
+}
+
+static void test_a_repeat_of_what_stands_below_the_low_water_is_known_to_a_new_owner(
+    void **state)
+{
+    struct world *w = *state;
+    uint64_t lamp = ask(w, "lamp");
+    work(w);
+    answer_the_call_of(w, lamp);
+    keep_last_job(w, lamp);
+    uint64_t twice = release_again(w->n, lamp);
+    uint64_t next = ask(w, "vase");
+    crash(w);
+    work(w);
+    assert_int_equal(intake_repeats(w->intake), 1);
+    assert_true(is_acked(w->n, twice));
+    assert_int_equal(count_records(w->n, "results.shop"), 1);
+    assert_int_equal(count_records(w->n, TOPIC_SPEND), 1);
+    assert_int_equal(call_job_count(w->n->calls), 1);
+    assert_false(is_acked(w->n, next));
+}
+
 static void test_redelivery_after_a_crash_is_no_repeat(void **state)
 {
     struct world *w = *state;
@@ -362,6 +402,7 @@ int main(void)
         TEST(test_a_member_of_a_journaled_batch_is_not_asked_twice),
         TEST(test_a_job_released_twice_has_one_result),
         TEST(test_a_repeat_is_known_after_a_crash_though_its_first_place_is_acknowledged),
+        TEST(test_a_repeat_of_what_stands_below_the_low_water_is_known_to_a_new_owner),
         TEST(test_redelivery_after_a_crash_is_no_repeat),
         cmocka_unit_test(test_repeats_are_counted_for_each_jobs_partition),
         TEST(test_more_than_one_turns_worth_is_taken),

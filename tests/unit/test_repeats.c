@@ -76,15 +76,46 @@ static void test_the_number_of_queues_is_bounded(void **state)
     assert_int_equal(see(*state, "shop.tags/65535", 1), 0); /* those known go on */
 }
 
+/* Its offsets begin again, its times do not; a clock that was set back is no other topic. */
+static void test_a_topic_that_was_made_again_has_no_repeats_of_the_one_before(
+    void **state)
+{
+    static const struct {
+        const char *job;
+        int repeat;
+    } seen[] = {{"shop.tags/0/7/1000", 0}, {"shop.tags/0/8/900", 0},
+                {"shop.tags/0/7/1000", 1}, {"shop.tags/0/8/900", 1},
+                {"shop.tags/0/0/2000", 0}, {"shop.tags/0/1/2001", 0},
+                {"shop.tags/0/0/2000", 1}, {"shop.tags/0/2/2001", 0}};
+    for (size_t i = 0; i < ARRAY_LEN(seen); i++) {
+        if (repeats_see(*state, 0, span_str(seen[i].job)) != seen[i].repeat) {
+            fail_msg("%zu: %s", i, seen[i].job);
+        }
+    }
+}
+
+static void test_a_new_owner_goes_on_where_the_last_one_was(void **state)
+{
+    struct last_job last;
+    char text[LAST_JOB_TEXT];
+    last_job_format(&(struct last_job){41, INT64_C(1795224000000)}, text);
+    assert_int_equal(last_job_parse(span_str(text), &last), 0);
+    assert_int_equal(repeats_begin(*state, 0, SPAN_LIT("shop.tags/0"), &last), 0);
+    assert_int_equal(see(*state, "shop.tags/0", 41), 1);
+    assert_int_equal(see(*state, "shop.tags/0", 42), 0);
+    assert_int_equal(see(*state, "shop.tags/1", 41), 0);
+}
+
 static void test_the_place_of_a_job_is_read_from_its_id(void **state)
 {
     (void)state;
     struct span queue;
-    uint64_t offset;
+    struct last_job job;
     assert_int_equal(
-        repeats_place(SPAN_LIT("shop.tags/3/12345/1795224000000"), &queue, &offset), 0);
+        last_job_of(SPAN_LIT("shop.tags/3/12345/1795224000000"), &queue, &job), 0);
     assert_true(span_is(queue, "shop.tags/3"));
-    assert_int_equal(offset, 12345);
+    assert_int_equal(job.offset, 12345);
+    assert_int_equal(job.ms, INT64_C(1795224000000));
 }
 
 static void test_what_is_no_job_id_has_no_place(void **state)
@@ -97,11 +128,13 @@ static void test_what_is_no_job_id_has_no_place(void **state)
                                       "shop.tags/0/x/1",
                                       "shop.tags/0//1",
                                       "shop.tags/0/-1/1",
+                                      "shop.tags/0/1/",
+                                      "shop.tags/0/1/x",
                                       "shop.tags/0/18446744073709551616/1"};
     for (size_t i = 0; i < ARRAY_LEN(ids); i++) {
         struct span queue;
-        uint64_t offset;
-        if (repeats_place(span_str(ids[i]), &queue, &offset) != -1 ||
+        struct last_job job;
+        if (last_job_of(span_str(ids[i]), &queue, &job) != -1 ||
             repeats_see(*state, 0, span_str(ids[i])) != -1) {
             fail_msg("accepted: '%s'", ids[i]);
         }
@@ -117,6 +150,8 @@ int main(void)
         TEST(test_each_partition_of_each_queue_counts_for_itself),
         TEST(test_thousands_of_queues_are_told_apart),
         TEST(test_the_number_of_queues_is_bounded),
+        TEST(test_a_topic_that_was_made_again_has_no_repeats_of_the_one_before),
+        TEST(test_a_new_owner_goes_on_where_the_last_one_was),
         TEST(test_the_place_of_a_job_is_read_from_its_id),
         TEST(test_what_is_no_job_id_has_no_place),
     };
