@@ -39,7 +39,7 @@ static const struct access_row {
     {ACCESS_SCHEDULER, KAFKA_ACL_TOPIC, "ready", false, BIT(WRITE)},
     {ACCESS_SCHEDULER, KAFKA_ACL_TOPIC, "spend", false, BIT(READ)},
     {ACCESS_SCHEDULER, KAFKA_ACL_TOPIC, "budgets", false, BIT(READ)},
-    {ACCESS_SCHEDULER, KAFKA_ACL_TOPIC, "runs.", true, BIT(READ)},
+    {ACCESS_SCHEDULER, KAFKA_ACL_TOPIC, "runs.", true, BIT(READ) | BIT(WRITE)},
     {ACCESS_SCHEDULER, KAFKA_ACL_TOPIC, "open", false, BIT(READ) | BIT(WRITE)},
     {ACCESS_SCHEDULER, KAFKA_ACL_TOPIC, "ledger", false, BIT(READ) | BIT(WRITE)},
     {ACCESS_SCHEDULER, KAFKA_ACL_TOPIC, "marks", false, BIT(READ) | BIT(WRITE)},

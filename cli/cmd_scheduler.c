@@ -9,7 +9,8 @@ struct scheduler_daemon {
     struct scheduler *scheduler;
 };
 
-/* The command that opens the gate of a queue; "" when there is none, or no such gate. */
+/* The command that opens the gate of a queue; "" when there is none, or no such gate. It is for
+ * people, who do not come with the scheduler's credentials. */
 static void find_command(const struct scheduler_daemon *s, const char *queue,
                          struct buf *ret)
 {
@@ -23,8 +24,12 @@ static void find_command(const struct scheduler_daemon *s, const char *queue,
     snprintf(feature, sizeof(feature), "%s", slash + 1);
     scheduler_gate(s->scheduler, team, feature, &gate);
     if (gate.kind == GATE_BUDGET || gate.kind == GATE_PAUSE) {
+        const struct broker_settings *set = &s->parts.cli->set->broker;
         buf_adds(ret, gate.hint);
-        broker_words(&s->parts.cli->set->broker, false, ret);
+        broker_words(set, true, ret);
+        if (set->file && set->file[0]) {
+            buf_adds(ret, ", with the kafka.file of an operator");
+        }
     }
 }
 
@@ -54,6 +59,9 @@ static int scheduler_open(void *ctx, const struct daemon_parts *p, struct err *e
         .queue = p->queue,
         .loop = p->loop,
         .settings = &p->cli->set->scheduler,
+        .keep = {.drops = true,
+                 .retain_ms = p->cli->set->worker.retain_ms,
+                 .results_ms = p->cli->set->worker.results_keep_ms},
         .needs_limit = true,
         .on_event = on_event,
         .on_stop = on_stop,

@@ -242,11 +242,16 @@ bool runs_filling(const struct runs *r, const char *team, const char *feature)
     return a.filling;
 }
 
+void runs_forget(struct runs *r)
+{
+    tdestroy(r->tree, free);
+    r->tree = NULL;
+    r->n = 0;
+}
+
 void runs_trim(struct runs *r)
 {
     if (r->n > RUNS_KEPT_MAX) {
-        tdestroy(r->tree, free);
-        r->tree = NULL;
-        r->n = 0;
+        runs_forget(r);
     }
 }

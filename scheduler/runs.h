@@ -50,5 +50,6 @@ int runs_refresh(struct runs *r, struct queue_cursor *c, struct err *err);
 bool runs_filling(const struct runs *r, const char *team, const char *feature);
 /* Forgets everything that can be read again, when there is much of it. Only between commits. */
 void runs_trim(struct runs *r);
+void runs_forget(struct runs *r);
 
 #endif

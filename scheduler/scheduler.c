@@ -34,6 +34,13 @@ static void on_look(void *ctx)
     step(s);
 }
 
+static void on_drop(void *ctx)
+{
+    struct scheduler *s = CAST_CTX(scheduler, ctx, SCHEDULER_MAGIC);
+    s->drop_due = true;
+    step(s);
+}
+
 static void on_change(void *ctx)
 {
     struct scheduler *s = CAST_CTX(scheduler, ctx, SCHEDULER_MAGIC);
@@ -59,7 +66,8 @@ static int make_parts(struct scheduler *s, struct err *err)
     }
     if (loop_timer_create(s->conf.loop, on_midnight, s, &s->midnight) < 0 ||
         loop_timer_create(s->conf.loop, on_soon, s, &s->soon) < 0 ||
-        loop_timer_create(s->conf.loop, on_look, s, &s->look) < 0) {
+        loop_timer_create(s->conf.loop, on_look, s, &s->look) < 0 ||
+        loop_timer_create(s->conf.loop, on_drop, s, &s->drop) < 0) {
         return err_set(err, ERR_FAIL, "could not make the scheduler's timers");
     }
     struct budget_default deflt;
@@ -101,9 +109,11 @@ struct scheduler *scheduler_destroy(struct scheduler *s)
         return NULL;
     }
     queue_unwatch(s->conf.queue, on_change, s);
+    retention_destroy(s->retention);
     queue_feed_close(s->feed);
     queue_cursor_close(s->spend);
     queue_cursor_close(s->rows);
+    loop_timer_destroy(s->drop);
     loop_timer_destroy(s->look);
     loop_timer_destroy(s->soon);
     loop_timer_destroy(s->midnight);
@@ -168,8 +178,14 @@ int scheduler_start(struct scheduler *s, struct err *err)
     if (rc >= 0) {
         rc = queue_watch(s->conf.queue, on_change, s);
     }
+    if (rc >= 0 && s->conf.keep.drops) {
+        rc = retention_create(&s->retention, s->conf.queue, s->feed, &s->conf.keep, err);
+    }
     if (rc < 0) {
         return rc;
+    }
+    if (s->retention) {
+        loop_timer_start(s->drop, RETENTION_FIRST_MS);
     }
     /* What was released before this start may still wait in an open batch: flush it too. */
     bool left = flow_calls(s->flow) > 0;
@@ -222,6 +238,61 @@ void scheduler_commit(struct scheduler *s, struct queue_tx *tx)
 {
     s->committing = true;
     queue_commit(tx, on_commit, s);
+}
+
+/* ---- what nobody needs any more ---- */
+
+/* Rows of runs are written by others, too: one day the broker may not let us. */
+static void tell_refused(struct scheduler *s, const struct err *err)
+{
+    char text[sizeof(err->msg) + sizeof(err->hint) + 40];
+    retention_skip(s->retention);
+    if (!s->refused) {
+        s->refused = true;
+        snprintf(text, sizeof(text), "old rows stay: %s; %s", err->msg, err->hint);
+        s->conf.on_event(s->conf.ctx, "runs", text);
+    }
+}
+
+static void on_dropped(void *ctx, uint64_t commit, const struct err *err)
+{
+    struct scheduler *s = CAST_CTX(scheduler, ctx, SCHEDULER_MAGIC);
+    if (!s->destroyed && err && err->code == ERR_INPUT) {
+        tell_refused(s, err);
+        err = NULL;
+    }
+    on_commit(ctx, commit, err);
+}
+
+/* 1: a commit is under way. */
+static int drop_some(struct scheduler *s, struct err *err)
+{
+    struct queue_tx *tx;
+    if (!s->drop_due) {
+        return 0;
+    }
+    s->drop_due = false;
+    if (queue_begin(s->conf.queue, &tx) < 0) {
+        return err_set(err, ERR_FAIL, "could not begin a commit: out of memory");
+    }
+    if (!s->dropping) {
+        retention_begin(s->retention, loop_wall_ms(s->conf.loop));
+    }
+    int rc = retention_step(s->retention, tx, err);
+    s->dropping = rc > 0;
+    if (retention_dropped(s->retention)) {
+        runs_forget(s->runs);
+    }
+    if (rc < 0 || queue_tx_empty(tx)) {
+        queue_tx_drop(tx);
+    } else {
+        s->committing = true;
+        queue_commit(tx, on_dropped, s);
+    }
+    if (rc >= 0) {
+        loop_timer_start(s->drop, rc ? RETENTION_PAUSE_MS : RETENTION_EVERY_MS);
+    }
+    return rc < 0 ? rc : s->committing;
 }
 
 /* ---- the step: the first thing that is due ---- */
@@ -298,7 +369,10 @@ static int read_ahead(struct scheduler *s, struct err *err)
 
 static int commit_next(struct scheduler *s, struct err *err)
 {
-    int rc = settlement_step(s, err);
+    int rc = drop_some(s, err);
+    if (rc == 0) {
+        rc = settlement_step(s, err);
+    }
     if (rc == 0) {
         rc = look_at_gates(s, err);
     }

@@ -40,11 +40,18 @@ struct scheduler_lane {
     const char *why, *hint; /* without prices: what is missing, and what to give */
 };
 
+/* How long things are kept that the scheduler drops (scheduler/retention.h). */
+struct scheduler_keep {
+    bool drops;                    /* false: the worker does, here they are one process */
+    int64_t retain_ms, results_ms; /* the settings `retain` and `results.keep` */
+};
+
 struct scheduler_conf {
     struct queue *queue;
     struct loop *loop;
     struct scheduler_lane lanes[LANES];
     const struct scheduler_settings *settings;
+    struct scheduler_keep keep;
     bool needs_limit; /* without a limit or a budget.default a queue waits */
     void (*on_event)(void *ctx, const char *subject,
                      const char *text); /* gates closing and opening, for people */

@@ -4,6 +4,7 @@
  *   scheduler.c   life cycle and the step: what is due next
  *   release.c     jobs -> ready: fill a slice, decide over it, commit
  *   settlement.c  spend -> books: turn reservations into what was spent
+ *   retention.c   what nobody needs any more goes, on a broker
  *
  * One commit is in flight at a time. Memory runs ahead of the store by that commit only.
  */
@@ -15,6 +16,7 @@
 #include "scheduler/backlog.h"
 #include "scheduler/books.h"
 #include "scheduler/flow.h"
+#include "scheduler/retention.h"
 #include "scheduler/runs.h"
 #include "scheduler/scheduler.h"
 #include "scheduler/slice.h"
@@ -30,18 +32,21 @@ struct scheduler {
     struct backlog *backlog;
     struct queue_feed *feed;           /* jobs.* */
     struct queue_cursor *rows, *spend; /* point reads; the walk over `spend` */
-    struct loop_timer *midnight, *soon, *look;
+    struct loop_timer *midnight, *soon, *look, *drop;
     struct slice *reading, *deciding;
-    uint64_t spend_next; /* offset of the first spend record not applied */
-    uint32_t partitions; /* of `ready` */
+    struct retention *retention; /* NULL: it drops nothing */
+    uint64_t spend_next;         /* offset of the first spend record not applied */
+    uint32_t partitions;         /* of `ready` */
     bool unflushed
         [READY_PARTITIONS_MAX]; /* something was released there since its last flush */
     bool needs_limit;           /* of every queue: there is no default */
     bool dry;                   /* the feed had nothing when it was last asked */
     bool filling;               /* scratch of release_flush */
     bool committing, stopped, new_day;
-    bool looking, look_due; /* for cancelled runs: the timer runs; its time has come */
-    bool destroyed;         /* the last callback that is still owed frees it */
+    bool looking, look_due;  /* for cancelled runs: the timer runs; its time has come */
+    bool drop_due, dropping; /* a step of retention; a pass of it is under way */
+    bool refused;            /* ... and what it wanted to drop was refused */
+    bool destroyed;          /* the last callback that is still owed frees it */
 };
 
 void scheduler_free_if_done(struct scheduler *s);

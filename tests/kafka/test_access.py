@@ -87,11 +87,16 @@ def lacking(world):
 def works(world):
     lib.part("works: daemons with users of their own answer what a team's client puts")
     world.admin("topics", "create", "--allow", "worker=worker", "--allow", "scheduler=scheduler")
+    world.admin("topics", "create", "--team", "c", "--feature", "tags")
+    world.kafka.put("offpeak.jobs.c.tags", lib.lines_of([lib.job("unpaid", "nobody pays for this")]), user="admin")
     for team in TEAMS:
         world.admin("budget", "set", team, "--limit", "10", "--per", "total")
     running = world.daemon("scheduler", mtls=True), world.daemon("worker")
     for one in running:
         lib.that("it gets to work", says(one, ": at work"), one.stderr())
+    hint = "offpeak budget set c --limit USD --per day, with the kafka.file of an operator\n"
+    lib.that("a command that needs an operator names no file of the scheduler's",
+             says(running[0], f"c/tags: no limit is set for 'c/tags'; {hint}"), running[0].stderr())
     for mtls, how in WAYS:
         for team in TEAMS:
             asked = [lib.job(f"{how[2]}-{i}", f"{i} by {how} of {team}") for i in range(JOBS)]

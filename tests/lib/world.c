@@ -196,6 +196,7 @@ static void open_all(struct world *w)
     struct scheduler_conf s = {.queue = w->queue,
                                .loop = w->loop,
                                .settings = &w->settings,
+                               .keep = w->keep,
                                .needs_limit = w->needs_limit,
                                .on_event = on_event,
                                .on_stop = on_stop,
