@@ -166,10 +166,11 @@ static void close_all(struct audit *a)
 
 /* Tables between two looks at the ends of the topics: see audit.h. */
 static int (*const steps[])(struct audit *a, struct err *err) = {
-    audit_look_first,    audit_read_ledger,  audit_read_budgets, audit_read_runs,
-    audit_read_open,     audit_read_batches, audit_look_again,   audit_invoice_read,
-    audit_jobs,          audit_apply_open,   audit_walk,         audit_results,
-    audit_apply_members, audit_end,          audit_judge_lines,  audit_invoice_judge,
+    audit_look_first,    audit_read_ledger,   audit_read_budgets, audit_read_runs,
+    audit_read_open,     audit_read_batches,  audit_look_again,   audit_invoice_read,
+    audit_jobs,          audit_apply_open,    audit_walk,         audit_results,
+    audit_look_kept,     audit_apply_members, audit_end,          audit_judge_lines,
+    audit_invoice_judge,
 };
 
 int audit_run(const struct audit_conf *conf, struct audit_counts *ret, struct err *err)

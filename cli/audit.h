@@ -19,7 +19,8 @@
  * is under way is taken for a difference. A row of `ledger` is compared with the records its commit
  * had applied.
  *
- * Kept is what retention left: audit_note says from where on things could be checked.
+ * Kept is what retention left: audit_note says from where on things could be checked. What it drops
+ * while the audit reads is not missed: where topics begin is asked once more at the end.
  *
  * Memory: one slot a job stands in files (cli/slots.h) and names in a set on disk (core/idset.h), both in
  * the data folder and without a name; in memory are their caches, one entry a topic partition and

@@ -184,6 +184,7 @@ uint32_t audit_day(const char *day); /* "2026-11-21" as 20261121 */
 /* ---- audit_topics.c ---- */
 int audit_look_first(struct audit *a, struct err *err);
 int audit_look_again(struct audit *a, struct err *err);
+int audit_look_kept(struct audit *a, struct err *err);
 void audit_logs_fini(struct audit_logs *l);
 /* The queue and offset a job id names; NULL: none that there is. */
 struct audit_log *audit_job_place(struct audit *a, const char *job, uint64_t *ret_offset,

@@ -23,6 +23,12 @@ static bool may_be_trimmed(const struct audit_job *j, const struct audit_known *
     return k->offset < (has(j, HAS_JOB) ? k->released_from : k->first);
 }
 
+/* The line that it repeats may be one that was dropped. */
+static bool may_repeat(const struct audit_job *j, const struct audit_known *k)
+{
+    return has(j, HAS_REPEAT) || (k->first > 0 && j->line > 0);
+}
+
 static void judge_place(const struct audit_job *j, const struct audit_known *k,
                         struct judge *to)
 {
@@ -102,7 +108,10 @@ static enum audit_state state_of(const struct audit_job *j, const struct audit_k
     if (has(j, HAS_RELEASE)) {
         return STATE_IN_FLIGHT;
     }
-    if (has(j, HAS_REPEAT) && (has(j, HAS_ROW) || k->offset < k->frontier)) {
+    if (has(j, HAS_REPEAT) && has(j, HAS_ROW)) {
+        return STATE_REPEAT;
+    }
+    if (may_repeat(j, k) && k->offset < k->frontier) {
         return STATE_REPEAT;
     }
     if (k->offset < k->frontier && !may_be_trimmed(j, k)) {

@@ -162,6 +162,30 @@ int audit_look_again(struct audit *a, struct err *err)
     return 0;
 }
 
+static int look_kept(struct audit *a, struct audit_log *log, struct err *err)
+{
+    uint64_t from = 0, end = 0;
+    int rc = queue_bounds(a->look, log->topic, log->partition, &from, &end, err);
+    log->first = MAX_OF(log->first, rc > 0 ? from : 0);
+    return rc;
+}
+
+/* What was dropped while it was read is not missed either. */
+int audit_look_kept(struct audit *a, struct err *err)
+{
+    struct audit_logs all[] = {a->jobs, a->ready, a->results, {&a->spend, 1}};
+    int rc = 0;
+    for (size_t i = 0; rc >= 0 && i < ARRAY_LEN(all); i++) {
+        for (size_t k = 0; rc >= 0 && k < all[i].n; k++) {
+            rc = look_kept(a, &all[i].v[k], err);
+        }
+    }
+    for (size_t i = 0; i < a->ready.n; i++) {
+        a->ready_trimmed |= a->ready.v[i].first > 0;
+    }
+    return rc;
+}
+
 /* ---- whose job ---- */
 
 static int id_cmp(const void *key, const void *log)

@@ -327,6 +327,14 @@ static void what_retention_dropped_is_not_missed(void **state)
     j = job_with(HAS_JOB | HAS_RESULT | HAS_CHARGE);
     assert_int_equal(wrong_with(&j, &k, &kind), 0);
     k = whole;
+    k.first = 1; /* a line that this one may repeat */
+    j = job_with(HAS_JOB);
+    j.line = 7;
+    assert_int_equal(wrong_with(&j, &k, &kind), 0);
+    j.line = 0; /* it names none */
+    assert_int_equal(wrong_with(&j, &k, &kind), 1);
+    assert_int_equal(kind, AUDIT_JOB_LOST);
+    k = whole;
     k.results_trimmed = true;
     j = job_with(HAS_JOB | HAS_RELEASE | HAS_CHARGE);
     assert_int_equal(wrong_with(&j, &k, &kind), 0);

@@ -14,7 +14,7 @@ KEEP = {"retain": "1s", "results.keep": "1s"}
 
 
 def gone(s, name):
-    return lib.that(f"records of {name} go", s.wait_for(lambda: s.count(name) == 0, 40), s.count(name))
+    return lib.that(f"records of {name} go", s.wait_for(lambda: s.count(name) == 0, 120), s.count(name))
 
 
 def runs_of(s):
@@ -29,7 +29,7 @@ def audit(s):
 
 
 def raw(s, topic, encoding):
-    """Records whose keys are bytes."""
+    """Records that are bytes in part."""
     done = subprocess.run(["kcat", "-b", s.broker.address, "-C", "-q", "-e", "-J", "-o", "beginning", "-t",
                            f"offpeak.{topic}"], check=True, capture_output=True, timeout=60)
     return [json.loads(line) for line in done.stdout.decode(encoding, "replace").split("\n") if line]
@@ -53,7 +53,8 @@ def put_again(s, record):
 
 
 def low(s, partition):
-    return int(s.rows("acks", raw=True).get(f"ready#{partition}", "0"))
+    lows = [r["payload"] for r in raw(s, "acks", "utf-8") if r["key"] == f"ready#{partition}"]
+    return int(lows[-1]) if lows else 0
 
 
 def night(s, jobs, daemons):
@@ -70,17 +71,19 @@ def night(s, jobs, daemons):
     s.settings.update(KEEP)
     for daemon in daemons:
         daemon.end()
-    for daemon in daemons:
-        daemon.start()
     return released
 
 
-def dropped(s, jobs):
+def dropped(s, jobs, scheduler, worker):
     lib.part("jobs, releases and what is known of the run are dropped by their owners")
+    scheduler.start()
     gone(s, "jobs.shop.shelf")
+    lib.that("rows of the run go", s.wait_for(lambda: not runs_of(s), 60), runs_of(s))
+    lib.equal("releases stay until their worker comes", len(releases(s)), len(jobs))
+    audit(s)
+    worker.start()
     gone(s, "ready")
-    lib.that("rows of the run go", s.wait_for(lambda: not runs_of(s), 30), runs_of(s))
-    lib.that("answers that nobody may use any more go", s.wait_for(lambda: not answers(s), 30), len(answers(s)))
+    lib.that("answers that nobody may use any more go", s.wait_for(lambda: not answers(s), 60), len(answers(s)))
     lib.equal("a job that waits stays", s.count("jobs.idle.shelf"), 1)
     lib.equal("what was paid stays", s.count("spend"), len(jobs))
     audit(s)
@@ -94,7 +97,7 @@ def repeat(s, worker, record):
     put_again(s, record)
     end = low(s, record["partition"])
     worker.start()
-    lib.that("it is acknowledged", s.wait_for(lambda: low(s, record["partition"]) > end, 40), end)
+    lib.that("it is acknowledged", s.wait_for(lambda: low(s, record["partition"]) > end, 90), end)
     time.sleep(1)
     lib.that("and nothing else: no result, no spend record, nothing bought",
              (s.sim.invoice(), s.answered(), s.count("spend")) == before,
@@ -109,7 +112,7 @@ def main():
         daemons = [s.daemon("scheduler"), s.daemon("worker")]
         released = night(s, jobs, daemons)
         if released:
-            dropped(s, jobs)
+            dropped(s, jobs, *daemons)
             repeat(s, daemons[1], released[0])
             audit(s)
     lib.finish()

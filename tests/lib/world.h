@@ -30,7 +30,7 @@ struct world {
     struct price_book *prices, *pool_prices;
     struct scheduler_lane lanes[LANES]; /* a test may change them before world_restart */
     struct scheduler_settings settings;
-    bool needs_limit;                  /* as on Kafka; for world_restart */
+    bool needs_limit;           /* as on Kafka; for world_restart */
     struct scheduler_keep keep; /* the same */
     struct world_worker *worker;
     int64_t latency_ms;
