@@ -33,7 +33,7 @@ class World:
         lib.equal(f"admin: offpeak {' '.join(words)}", (done.code, done.err), (0, ""))
 
     def daemon(self, role, mtls=False):
-        fast = lib.FAST if role == "worker" else {"results.keep": "1s"}
+        fast = lib.FAST if role == "worker" else {"results.keep": "1s", "retain": "1s"}
         words = [f"--set={key}={value}" for key, value in {**fast, "health.listen": "127.0.0.1:0"}.items()]
         return self.place.start(role, "--state", self.place.path(role), *words, env=self.env(role, mtls))
 
@@ -88,7 +88,9 @@ def works(world):
     lib.part("works: daemons with users of their own answer what a team's client puts")
     world.admin("topics", "create", "--allow", "worker=worker", "--allow", "scheduler=scheduler")
     world.admin("topics", "create", "--team", "c", "--feature", "tags")
-    world.kafka.put("offpeak.jobs.c.tags", lib.lines_of([lib.job("unpaid", "nobody pays for this")]), user="admin")
+    world.kafka.put("offpeak.jobs.c.tags", "no line\n", user="admin", more=["-p", 0])
+    world.kafka.put("offpeak.jobs.c.tags", lib.lines_of([lib.job("unpaid", "nobody pays for this")]), user="admin",
+                    more=["-p", 1])
     world.kafka.put("offpeak.runs.a", 'tags/old:{"lines":0}\n', user="admin", more=["-K:"])
     for team in TEAMS:
         world.admin("budget", "set", team, "--limit", "10", "--per", "total")
@@ -106,6 +108,8 @@ def works(world):
             lib.that(f"team {team} puts jobs with {how}", done.returncode == 0, last(done))
     lib.that("the scheduler may delete the row of an old run",
              lib.wait_for(lambda: world.count("offpeak.runs.a") == 2, every=0.5), running[0].stderr())
+    lib.that("and a job that is done with, not the one that waits",
+             lib.wait_for(lambda: world.count("offpeak.jobs.c.tags") == 1, every=0.5), running[0].stderr())
     wanted = len(WAYS) * JOBS
     for team in TEAMS:
         topic = f"offpeak.results.{team}"
