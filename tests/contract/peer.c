@@ -110,6 +110,19 @@ static void verb_put(char **argv)
     say("done");
 }
 
+/* nudge DIR TOPIC: a record for each byte it reads */
+static void verb_nudge(char **argv)
+{
+    open_queue(argv[2], false);
+    say("ready");
+    for (int c = getchar(); c != EOF; c = getchar()) {
+        struct queue_tx *tx = begin();
+        ok(queue_put(tx, QUEUE_TO(argv[3], 0, SPAN_NONE), SPAN_NONE, SPAN_LIT("x"),
+                     &err));
+        ok(queue_commit_wait(tx, NULL, &err));
+    }
+}
+
 /* own DIR NOTE: owns the folder until it is told to stop */
 static void verb_own(char **argv)
 {
@@ -309,10 +322,11 @@ int main(int argc, char **argv)
         const char *name;
         int argc;
         void (*run)(char **argv);
-    } verbs[] = {
-        {"put", 6, verb_put},       {"own", 4, verb_own},     {"take", 3, verb_take},
-        {"zombie", 5, verb_zombie}, {"share", 4, verb_share}, {"storm", 3, verb_storm},
-        {"steady", 4, verb_steady}, {"fill", 4, verb_fill},   {"away", 3, verb_away}};
+    } verbs[] = {{"put", 6, verb_put},       {"own", 4, verb_own},
+                 {"take", 3, verb_take},     {"zombie", 5, verb_zombie},
+                 {"share", 4, verb_share},   {"storm", 3, verb_storm},
+                 {"steady", 4, verb_steady}, {"fill", 4, verb_fill},
+                 {"away", 3, verb_away},     {"nudge", 4, verb_nudge}};
 #ifdef OFFPEAK_FAILPOINTS
     ok(failpoint_arm(getenv("OFFPEAK_FAILPOINT"), NULL, &err));
 #endif

@@ -191,14 +191,16 @@ static void the_owner_is_woken_when_another_process_commits(void **state)
     open_owner(w);
     put_one(w, "t", "x");
     int64_t best_ms = INT64_MAX;
+    struct peer p = peer_start(w, "nudge", "t", NULL);
+    peer_expect(&p, "ready");
     /* Who only looks twice a second needs 500 each time; a busy machine, some of the times. */
     for (uint64_t i = 0; i < 60 && best_ms >= 450; i++) {
         struct waiting wait = {.w = w, .topic = "t", .want = i + 2};
-        struct peer p = peer_start(w, "put", "t", "1", "x", NULL);
+        peer_say(&p, "");
         wait_for_records(&wait);
-        assert_int_equal(peer_wait(&p), 0);
         best_ms = MIN_OF(best_ms, wait.took_ms);
     }
+    assert_int_equal(peer_wait(&p), 0);
     assert_true(best_ms < 450);
 }
 

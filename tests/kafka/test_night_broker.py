@@ -24,14 +24,16 @@ def killed(options):
             some = system.night(options.rng, options.jobs, name=f"job-{kill}")
             jobs += some
             senders.append(system.Feeder(s, some))
-            at.append(round(options.rng.uniform(1, options.between), 2))
+            if kill % 2:  # every other one when work went on, however long that takes
+                s.wait_for(lambda: s.answered() > max(seen))
+            at.append(round(options.rng.uniform(0 if kill % 2 else 1, options.between), 2))
             time.sleep(at[-1])
             seen.append(s.answered())
             waiting += seen[-1] < len(jobs)
             s.broker.kill()
             time.sleep(options.rng.uniform(0, 0.5))
             s.broker.up()
-        print(f"killed {at} s after it was there")
+        print(f"killed {at} s after it was there, or after the first results that followed")
         lib.that("work went on between the kills", len(set(seen)) > options.kills / 3, f"{seen} results")
         lib.that("and was left to do at them", waiting >= options.kills / 4, waiting)
         for sender in senders:
