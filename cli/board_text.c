@@ -147,6 +147,11 @@ static uint64_t failed_of(const struct follow_status *s)
     return s->results - s->by_status[STATUS_OK];
 }
 
+static const char *cost_of(const struct follow_status *s, char ret[static USD_TEXT_MAX])
+{
+    return s->no_money ? "unknown" : usd_show(s->money.cost, MONEY_PLACES, ret);
+}
+
 static int run_column(const struct page *p)
 {
     int rest = (int)p->width - RUN_REST;
@@ -160,7 +165,7 @@ static void add_run(struct page *p, const struct board_run *r)
              run_jobs(&r->run.row));
     line(p, false, "%-*.*s %-10s %11s %6" PRIu64 " %s", run_column(p), run_column(p),
          r->run.run, board_state_name(r->state), done, failed_of(&r->status),
-         usd_show(r->status.money.cost, MONEY_PLACES, cost));
+         cost_of(&r->status, cost));
 }
 
 static void add_runs(struct page *p)
@@ -313,8 +318,7 @@ static void add_short(struct buf *to, const struct board_run *r)
     char cost[USD_TEXT_MAX];
     buf_addf(to, "run '%s' %s: %" PRIu64 " of %" PRIu64 " done, %" PRIu64 " not ok, %s; ",
              r->run.run, board_state_name(r->state), r->status.results,
-             run_jobs(&r->run.row), failed_of(&r->status),
-             usd_show(r->status.money.cost, MONEY_PLACES, cost));
+             run_jobs(&r->run.row), failed_of(&r->status), cost_of(&r->status, cost));
 }
 
 int board_line(const struct board_view *v, struct buf *ret)

@@ -1,5 +1,6 @@
 /* offpeak doctor: is everything there that a run needs. */
 #include "cli/doctor.h"
+#include "cli/json.h"
 #include "core/clock.h"
 #include "core/redact.h"
 #include "core/loop.h"
@@ -16,10 +17,35 @@
 #define DAY_MS             ((int64_t)24 * 60 * 60 * 1000)
 #define MEGABYTE           1000000
 
+/* ---- telling: a line for each finding, or an item of an array ---- */
+
+static const char *const words[] = {
+    [FINDING_OK] = "ok", [FINDING_WARN] = "warn", [FINDING_FAIL] = "FAIL"};
+static const char *const names[] = {
+    [FINDING_OK] = "ok", [FINDING_WARN] = "warn", [FINDING_FAIL] = "fail"};
+
+static void end_item(struct doctor *d)
+{
+    if (d->open) {
+        fputs("\"hint\":null}", stdout);
+        d->open = false;
+    }
+}
+
+static void begin_item(struct doctor *d, enum finding f, const char *subject,
+                       const char *text)
+{
+    end_item(d);
+    fputs(d->items++ ? ",{" : "{", stdout);
+    json_text("finding", names[f]);
+    json_text("subject", subject);
+    json_text("text", text);
+    d->open = true;
+}
+
 void doctor_tell(struct doctor *d, enum finding f, const char *subject, const char *fmt,
                  ...)
 {
-    static const char *const words[] = {"ok", "warn", "FAIL"};
     _cleanup_(buf_fini) struct buf safe;
     char text[900];
     va_list args;
@@ -30,12 +56,22 @@ void doctor_tell(struct doctor *d, enum finding f, const char *subject, const ch
     redact(&safe, span_str(text));
     d->warned += f == FINDING_WARN;
     d->failed += f == FINDING_FAIL;
-    printf("%-5s %-12s %s\n", words[f], subject, safe.p ? safe.p : "");
+    if (d->cli->opt->json) {
+        begin_item(d, f, subject, safe.p ? safe.p : "");
+    } else {
+        printf("%-5s %-12s %s\n", words[f], subject, safe.p ? safe.p : "");
+    }
 }
 
-void doctor_hint(const char *text)
+void doctor_hint(struct doctor *d, const char *text)
 {
-    if (text[0]) {
+    if (text[0] && d->open) {
+        _cleanup_(buf_fini) struct buf quoted;
+        buf_init(&quoted, REDACT_LINE_MAX);
+        buf_add_json(&quoted, span_str(text));
+        printf("\"hint\":%s}", quoted.p ? quoted.p : "null");
+        d->open = false;
+    } else if (text[0]) {
         printf("      %-12s %s\n", "", text);
     }
 }
@@ -43,7 +79,7 @@ void doctor_hint(const char *text)
 void doctor_fail(struct doctor *d, const char *subject, const struct err *err)
 {
     doctor_tell(d, FINDING_FAIL, subject, "%s", err->msg);
-    doctor_hint(err->hint);
+    doctor_hint(d, err->hint);
     if (!d->code) {
         d->code = (int)err->code;
     }
@@ -148,6 +184,7 @@ static void check_prices(struct doctor *d)
                 version, (long long)age);
     if (old) {
         doctor_hint(
+            d,
             "compare it with the provider's price page; name a newer one with prices.file");
     }
 }
@@ -161,13 +198,13 @@ static void check_key(struct doctor *d)
         return;
     }
     if (!key && cli_on_broker(d->cli)) {
-        doctor_tell(d, FINDING_OK, "key",
-                    "there is none: here no worker could be started, all else can");
+        doctor_tell(d, FINDING_OK, "key", "there is none: only workers need one");
         return;
     }
     if (!key) {
         doctor_tell(d, FINDING_FAIL, "key", "there is none");
-        doctor_hint("set OPENAI_API_KEY, or name a file that holds it with --key-file");
+        doctor_hint(d,
+                    "set OPENAI_API_KEY, or name a file that holds it with --key-file");
         d->code = d->code ? d->code : ERR_AUTH;
         return;
     }
@@ -184,7 +221,7 @@ static void check_pool(struct doctor *d)
         doctor_tell(d, FINDING_OK, "pool", "%s", pool->label);
     } else if (d->cli->set->cli.pool_servers) {
         doctor_tell(d, FINDING_WARN, "pool", "%s", pool->why);
-        doctor_hint(pool->hint);
+        doctor_hint(d, pool->hint);
     }
 }
 
@@ -287,6 +324,7 @@ int cmd_doctor(struct cli *c, struct err *err)
     struct doctor d = {.cli = c, .wall_ms = clock_wall_ms(&clock)};
     const struct endpoint_need need = {0};
     struct err why = {0};
+    fputs(c->opt->json ? "{\"checks\":[" : "", stdout);
     if (cli_on_broker(c)) {
         doctor_broker(&d);
     } else {
@@ -303,6 +341,11 @@ int cmd_doctor(struct cli *c, struct err *err)
         check_endpoint(&d);
     }
     endpoint_close(&d.endpoint);
+    if (c->opt->json) {
+        end_item(&d);
+        printf("],\"warned\":%u,\"failed\":%u,\"exit\":%d}\n", d.warned, d.failed,
+               d.code);
+    }
     if (!d.failed) {
         return 0;
     }

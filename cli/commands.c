@@ -96,9 +96,11 @@ static const struct command commands[] = {
         .name = "doctor",
         .operands = "",
         .what = "check data folder or Kafka, disk, prices, endpoint and key",
-        .examples = "  offpeak doctor\n"
-                    "  offpeak doctor --brokers kafka-1:9092\n",
-        .takes = COMMON | OPT(KEY_FILE) | OPT(INSECURE) | OPT(REUSE),
+        .examples =
+            "  offpeak doctor\n"
+            "  offpeak doctor --brokers kafka-1:9092\n"
+            "  offpeak doctor --json | jq '.checks[] | select(.finding != \"ok\")'\n",
+        .takes = COMMON | OPT(KEY_FILE) | OPT(INSECURE) | OPT(REUSE) | OPT(JSON),
         .needs = ON_DATA,
         .run = cmd_doctor,
     },

@@ -26,13 +26,13 @@ static void check_library(struct doctor *d, const struct kafka_conf *conf)
         doctor_tell(d, FINDING_WARN, "library",
                     "librdkafka %s cannot prove a %s password to a broker 4.0 or newer",
                     kafka_version(), mechanism);
-        doctor_hint("librdkafka 2.6.1 and newer can; or use SASL/PLAIN over TLS, or a "
-                    "certificate");
+        doctor_hint(d, "librdkafka 2.6.1 and newer can; or use SASL/PLAIN over TLS, or a "
+                       "certificate");
     } else if (version < GOOD_VERSION) {
         doctor_tell(d, FINDING_WARN, "library",
                     "librdkafka %s: the first record for a topic may wait a second",
                     kafka_version());
-        doctor_hint("2.10.1 and newer are faster there; nothing is lost");
+        doctor_hint(d, "2.10.1 and newer are faster there; nothing is lost");
     } else {
         doctor_tell(d, FINDING_OK, "library", "librdkafka %s", kafka_version());
     }
@@ -76,12 +76,12 @@ static void judge_topics(struct doctor *d, const unsigned grades[static LAYOUT_F
     if (grades[LAYOUT_FATAL] || grades[LAYOUT_WRONG]) {
         doctor_tell(d, FINDING_FAIL, "topics", "%u are not as they must be, %u missing",
                     grades[LAYOUT_FATAL] + grades[LAYOUT_WRONG], grades[LAYOUT_MISSING]);
-        doctor_hint("offpeak topics check");
+        doctor_hint(d, "offpeak topics check");
         d->code = d->code ? d->code : ERR_FAIL;
     } else if (grades[LAYOUT_MISSING]) {
         doctor_tell(d, FINDING_WARN, "topics", "%u are not there",
                     grades[LAYOUT_MISSING]);
-        doctor_hint("offpeak topics create");
+        doctor_hint(d, "offpeak topics create");
     } else {
         doctor_tell(d, FINDING_OK, "topics", "%u, as they should be", good);
     }
@@ -125,7 +125,7 @@ static void check_crew(struct doctor *d, struct kafka_admin *admin)
     doctor_tell(d, lacks ? FINDING_WARN : FINDING_OK, "at work", "%s", words.p);
     if (lacks) {
         crew_remedy(&crew, set, &start);
-        doctor_hint(start.p);
+        doctor_hint(d, start.p);
     }
 }
 

@@ -154,7 +154,11 @@ static void add_part(struct buf *to, const struct progress_view *v, enum part pa
             buf_addf(to, "%" PRIu64 " failed", v->failed);
         }
         return;
-    case PART_PAID: buf_addf(to, "%s paid", usd_show(v->spent, 4, spent)); return;
+    case PART_PAID:
+        if (!v->no_money) {
+            buf_addf(to, "%s paid", usd_show(v->spent, 4, spent));
+        }
+        return;
     case PART_BATCHES:
         if (v->batches) {
             buf_addf(to, "%" PRIu64 " batch%s there", v->batches,

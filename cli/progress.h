@@ -22,6 +22,7 @@ struct progress_view {
     int64_t next_poll_ms;      /* from now; -1: none due */
     int64_t elapsed_ms;
     struct usd_sum spent;
+    bool no_money; /* what was paid is not known */
 };
 
 struct progress {

@@ -288,6 +288,7 @@ static void show(struct session *s, const struct worker_status *w)
         v.done = status->results - MIN_OF(status->results, again_waiting(s));
         v.failed = status->results - status->by_status[STATUS_OK];
         v.spent = status->money.cost;
+        v.no_money = status->no_money;
     } else {
         v.done = w->hits + w->joined + w->paid + w->failed + w->rejected + w->cancelled;
         v.failed = w->failed + w->rejected + w->cancelled;

@@ -347,8 +347,7 @@ def check_streams(w):
 
 @row("machine-readable")
 def check_machine_readable(w):
-    other = {"cat": "json lines", "completion": "a script", "doctor": "ok, warn or fail a line",
-             "results": "json lines, or csv"}
+    other = {"cat": "json lines", "completion": "a script", "results": "json lines, or csv"}
     for name in w.called:
         line = w.line(name, w.small)
         if "--json" not in w.help[name]:
