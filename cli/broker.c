@@ -42,6 +42,17 @@ const struct config_row broker_rows[] = {
             "name of this scheduler or worker among all of its kind, the same after a "
             "restart: it then gets its partitions back; without one others take them",
     },
+    {
+        .key = "kafka.refused_retry",
+        .type = CONFIG_DURATION,
+        .offset = AT(refused_retry_ms),
+        .deflt = "5m",
+        .min = 1000,
+        .max = INT64_C(86400000),
+        .help =
+            "how long a worker waits before it tries a team's topic again that it may not "
+            "write",
+    },
 };
 const size_t broker_rows_len = ARRAY_LEN(broker_rows);
 
@@ -103,6 +114,7 @@ void broker_queue(const struct broker_settings *s, enum queue_role role,
         .prefix = s->prefix,
         .instance = some(s->instance),
         .role = role,
+        .refused_ms = s->refused_retry_ms,
     };
 }
 

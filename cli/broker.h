@@ -19,6 +19,7 @@
 
 struct broker_settings {
     const char *brokers, *file, *prefix, *instance;
+    int64_t refused_retry_ms;
 };
 
 extern const struct config_row broker_rows[];

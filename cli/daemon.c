@@ -16,10 +16,8 @@
 #define CLOSE_MS     2000
 /* After a role stopped the queue says in this time that its share is lost: else it is the role
  * that cannot go on. */
-#define STOPPED_MS         20000
-#define DAEMON_REFUSALS    20
-#define ACCESS_AGAIN_MS    5000 /* between two looks whether it may do its work now */
-#define DAEMON_REFUSALS_MS 60000
+#define STOPPED_MS      20000
+#define ACCESS_AGAIN_MS 5000 /* between two looks whether it may do its work now */
 
 enum life { STANDBY, AT_WORK, DRAINING };
 
@@ -44,8 +42,6 @@ struct daemon {
     bool lost;    /* taken away: let go once the role is closed */
     bool reload, leave, over;
     bool stopped; /* the role cannot go on: `why` */
-    unsigned refusals;
-    int64_t refusal_ms;
     int64_t deadline_ms, stopped_ms, refused_ms, notified_ms, asked_ms;
     char lacks[sizeof(((struct err *)0)->msg)]; /* what was told of last */
     struct err why, *err;                       /* err: how daemon_run ends */
@@ -292,25 +288,12 @@ static void look_at_held(struct daemon *d)
     }
 }
 
-/* A commit that was refused for one record leaves the share as it is: opened anew the role leaves
- * that record out. DAEMON_REFUSALS times in a row, and then it is not that. */
-static bool is_refusal(struct daemon *d)
-{
-    int64_t now = loop_now_ms(d->loop);
-    if (now - d->refusal_ms >= DAEMON_REFUSALS_MS) {
-        d->refusals = 0;
-    }
-    d->refusal_ms = now;
-    return d->why.code == ERR_INPUT && d->refusals++ < DAEMON_REFUSALS;
-}
-
 /* A role stops when a commit fails; the queue then says that the share is lost. If it does not,
  * the role cannot do its work here. */
 static void look_at_stop(struct daemon *d)
 {
     if (d->life == AT_WORK) {
         say_err(d, d->role->name, &d->why);
-        d->stopped = !is_refusal(d);
         drain(d);
         close_role(d);
     } else if (loop_now_ms(d->loop) - d->stopped_ms >= STOPPED_MS) {
@@ -358,7 +341,7 @@ static void end_fenced(struct daemon *d, const struct err *err)
 static void on_owner(void *ctx, enum queue_ownership what, const struct err *err)
 {
     struct daemon *d = CAST_CTX(daemon, ctx, DAEMON_MAGIC);
-    d->share = what == QUEUE_READY;
+    d->share = what == QUEUE_NOT_YET ? d->share : what == QUEUE_READY;
     d->cut_off = what == QUEUE_NOT_YET && err;
     if (err) {
         say_err(d, d->role->name, err);

@@ -142,7 +142,9 @@ struct kafka_producer_conf {
     void *ctx;
 };
 
-/* What was refused, of the records since begin (or the last flush): the first. */
+/* What was refused, of the records since begin (or the last flush): the first. A transaction is not
+ * told which of its topics is forbidden: with several of them `topic` is "", and one at a time has to
+ * be tried. */
 struct kafka_refusal {
     char topic[KAFKA_TOPIC_MAX];
     int32_t partition;
@@ -154,9 +156,6 @@ struct kafka_refusal {
         KAFKA_INVALID, /* a compacted topic takes no record without a key, ... */
     } why;
     bool entered; /* found by the broker: the transaction is lost with it */
-    /* False: the broker did not say which topic it forbids, and this is the first of several that
-     * are new to this producer. Try again with the records of one topic at a time. */
-    bool sure;
 };
 
 struct kafka_commit {

@@ -67,7 +67,6 @@ struct kafka_known {
     char name[KAFKA_TOPIC_MAX];
     int32_t partitions;
     size_t bytes_max; /* of a message; 0: not known */
-    bool written;     /* a record of ours was stored there: it is not forbidden */
     rd_kafka_topic_t *rkt;
 };
 
@@ -143,8 +142,9 @@ struct kafka_producer {
     struct kafka_fault first; /* why the first of them was not */
     char first_topic[KAFKA_TOPIC_MAX];
     struct kafka_refusal refusal;
-    struct kafka_refusal suspect; /* first record dropped for a topic never written to */
-    bool flushed;                 /* the next produce begins a new count */
+    char wrote[KAFKA_TOPIC_MAX]; /* the topic of all records since begin; "": none yet */
+    bool wrote_more;             /* ... and others */
+    bool flushed;                /* the next produce begins a new count */
     _Atomic int64_t busy_since_ms;
 };
 
@@ -153,6 +153,11 @@ struct kafka_producer *kafka_producer_enter(struct kafka_producer *p);
 void kafka_producer_leavep(struct kafka_producer **p);
 /* What the deliveries said already: a transaction with a lost record cannot be committed. */
 int kafka_producer_outcome(struct kafka_producer *p, struct err *err);
+/* Asks for the end of the open transaction; or why it cannot be committed any more. */
+int kafka_producer_end(struct kafka_producer *p, int64_t deadline_ms, struct err *err);
+/* The transaction was refused for a topic, which it may know. */
+int kafka_producer_refuse(struct kafka_producer *p, const struct kafka_fault *f,
+                          struct err *err);
 void kafka_producer_forget(struct kafka_producer *p);
 
 /* ---- an admin request: init, send, wait; fini frees the reply ---- */

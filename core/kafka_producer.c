@@ -61,34 +61,6 @@ static void note_refusal(struct kafka_refusal *r, const char *topic, int32_t par
     r->partition = partition;
     r->tag = tag;
     r->why = kafka_fault_refusal(code);
-    r->sure = true;
-}
-
-/* A forbidden topic ends its transaction before the first record is sent. All of its records are
- * then dropped alike, and only the transaction has the error, without a name. */
-static void suspect(struct kafka_producer *p, const struct kafka_delivery *d)
-{
-    size_t at;
-    struct kafka_known *known = find_topic(p, d->topic, &at);
-    if (!known || known->written) {
-        return;
-    }
-    if (!p->suspect.why) {
-        note_refusal(&p->suspect, d->topic, d->partition, d->tag,
-                     RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED);
-        p->suspect.entered = true;
-    } else if (strcmp(p->suspect.topic, d->topic) != 0) {
-        p->suspect.sure = false;
-    }
-}
-
-static void note_written(struct kafka_producer *p, const char *topic)
-{
-    size_t at;
-    struct kafka_known *known = find_topic(p, topic, &at);
-    if (known) {
-        known->written = true;
-    }
 }
 
 static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque)
@@ -107,13 +79,8 @@ static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaqu
     (void)rk;
     if (!m->err) {
         kafka_link_fine(&p->link);
-        note_written(p, d.topic);
     } else {
-        bool dropped = m->err == RD_KAFKA_RESP_ERR__PURGE_QUEUE;
-        p->spent |= !dropped;
-        if (dropped) {
-            suspect(p, &d);
-        }
+        p->spent |= m->err != RD_KAFKA_RESP_ERR__PURGE_QUEUE;
         if (p->failed++ == 0 || (d.class == KAFKA_REFUSED && !p->refusal.entered)) {
             p->first = fault;
             snprintf(p->first_topic, sizeof(p->first_topic), "%s", d.topic);
@@ -133,12 +100,30 @@ const struct kafka_refusal *kafka_producer_refused(const struct kafka_producer *
     return p->refusal.why ? &p->refusal : NULL;
 }
 
+int kafka_producer_refuse(struct kafka_producer *p, const struct kafka_fault *f,
+                          struct err *err)
+{
+    if (!p->refusal.entered) {
+        p->refusal = (struct kafka_refusal){.entered = true};
+        note_refusal(&p->refusal, p->wrote_more ? "" : p->wrote, 0, 0, f->code);
+    }
+    const char *topic = p->refusal.topic;
+    return kafka_fail(err, f, NULL, "could not store a record in topic '%s'%s",
+                      topic[0] ? topic : p->wrote, topic[0] ? "" : " or another");
+}
+
 int kafka_producer_outcome(struct kafka_producer *p, struct err *err)
 {
+    struct kafka_fault f = p->first;
     if (p->failed == 0) {
         return 0;
     }
-    struct kafka_fault f = p->first;
+    if (p->open && !p->ended && f.code == RD_KAFKA_RESP_ERR__PURGE_QUEUE) {
+        int rc = kafka_producer_end(p, kafka_now_ms() + KAFKA_LOOK_MS, err);
+        if (rc < 0) { /* the transaction knows why its records were dropped */
+            return rc;
+        }
+    }
     f.requires_abort = p->transactional;
     return kafka_link_fail(&p->link, err, &f, NULL,
                            "could not store a record in topic '%s'", p->first_topic);
@@ -148,8 +133,9 @@ void kafka_producer_forget(struct kafka_producer *p)
 {
     p->failed = 0;
     p->first = (struct kafka_fault){0};
-    p->refusal = p->suspect = (struct kafka_refusal){0};
-    p->flushed = false;
+    p->refusal = (struct kafka_refusal){0};
+    p->wrote[0] = '\0';
+    p->wrote_more = p->flushed = false;
 }
 
 /* ---- opening ---- */
@@ -353,6 +339,14 @@ static int check_record(struct kafka_producer *p, const struct kafka_record *r,
     }
     size_t n = message_bytes(r);
     size_t most = known->bytes_max ? known->bytes_max : SIZE_MAX;
+    if (n > most ||
+        most < BATCH_BYTES) { /* it may have been made larger since we looked */
+        rc = relearn_topic(p, known, err);
+        most = known->bytes_max ? known->bytes_max : SIZE_MAX;
+    }
+    if (rc < 0) {
+        return rc;
+    }
     if (n > MIN_OF(most, p->record_bytes_max) || most < BATCH_BYTES) {
         return refuse(p, r, RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, err);
     }
@@ -387,12 +381,21 @@ static rd_kafka_resp_err_t hand_over(struct kafka_producer *p,
     }
 }
 
+static void note_written(struct kafka_producer *p, const char *topic)
+{
+    if (!p->wrote[0]) {
+        snprintf(p->wrote, sizeof(p->wrote), "%s", topic);
+    }
+    p->wrote_more |= strcmp(p->wrote, topic) != 0;
+}
+
 /* A transaction that cannot be committed any more takes no record: say why it cannot. */
 static int not_taken(struct kafka_producer *p, const struct kafka_record *r,
                      rd_kafka_resp_err_t e, struct err *err)
 {
     struct kafka_fault f = kafka_link_fault(&p->link, e);
     if (!f.fatal && p->open) {
+        rd_kafka_flush(p->link.rk, LAST_WORDS_MS); /* those it had taken were dropped */
         int rc = kafka_producer_outcome(p, err);
         if (rc < 0) {
             return rc;
@@ -429,6 +432,7 @@ int kafka_producer_produce(struct kafka_producer *p, const struct kafka_record *
     if (rc < 0) {
         return rc;
     }
+    note_written(p, record->topic);
     rd_kafka_resp_err_t e = hand_over(p, record, rkt);
     if (e) {
         return not_taken(p, record, e, err);

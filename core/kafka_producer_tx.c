@@ -74,7 +74,8 @@ static int send_offsets(struct kafka_producer *p, const struct kafka_commit *wha
         bool late = f.code == RD_KAFKA_RESP_ERR__TIMED_OUT ||
                     kafka_left_ms(deadline) == 0;
         int rc = kafka_link_fail(&p->link, err, &f, rd_kafka_error_string(e),
-                                 "could not commit offsets to Kafka");
+                                 "could not commit offsets of topic '%s'",
+                                 what->offsets[0].topic);
         rd_kafka_error_destroy(e);
         if (!f.retriable || f.requires_abort) {
             return rc;
@@ -82,28 +83,18 @@ static int send_offsets(struct kafka_producer *p, const struct kafka_commit *wha
         if (late) { /* the request may still arrive: only another producer is safe from it */
             return kafka_fail_class(
                 err, KAFKA_REMAKE,
-                "could not commit offsets to Kafka: no answer in time");
+                "could not commit offsets of topic '%s': no answer in time",
+                what->offsets[0].topic);
         }
         rd_kafka_poll(p->link.rk, 10);
     }
 }
 
-static int name_suspect(struct kafka_producer *p, const struct kafka_fault *f, int rc,
-                        struct err *err)
-{
-    if (p->refusal.entered || !p->suspect.why) {
-        return rc;
-    }
-    p->refusal = p->suspect;
-    return kafka_fail(err, f, NULL, "could not store a record in topic '%s'%s",
-                      p->refusal.topic, p->refusal.sure ? "" : " or another new one");
-}
-
-static int end_transaction(struct kafka_producer *p, int64_t deadline, struct err *err)
+int kafka_producer_end(struct kafka_producer *p, int64_t deadline_ms, struct err *err)
 {
     p->ended = true;
     rd_kafka_error_t *e =
-        rd_kafka_commit_transaction(p->link.rk, MAX_OF(kafka_left_ms(deadline), 1));
+        rd_kafka_commit_transaction(p->link.rk, MAX_OF(kafka_left_ms(deadline_ms), 1));
     if (!e) {
         p->ended = p->open = false;
         kafka_link_fine(&p->link);
@@ -115,7 +106,7 @@ static int end_transaction(struct kafka_producer *p, int64_t deadline, struct er
     rd_kafka_error_destroy(e);
     if (f.requires_abort) {
         p->ended = false;
-        return rc == -KAFKA_REFUSED ? name_suspect(p, &f, rc, err) : rc;
+        return rc == -KAFKA_REFUSED ? kafka_producer_refuse(p, &f, err) : rc;
     }
     if (f.fatal) {
         return rc;
@@ -136,18 +127,15 @@ int kafka_producer_commit(struct kafka_producer *p, const struct kafka_commit *c
                                 p->open ? "offsets need a group" : "none is open");
     }
     bool flushed = rd_kafka_flush(p->link.rk, timeout_ms) == RD_KAFKA_RESP_ERR_NO_ERROR;
-    if (p->failed > 0) { /* the transaction may know better than its records why */
-        int rc = p->first.code == RD_KAFKA_RESP_ERR__PURGE_QUEUE
-                     ? end_transaction(p, deadline, err)
-                     : kafka_producer_outcome(p, err);
-        return rc < 0 ? rc : kafka_producer_outcome(p, err);
+    if (p->failed > 0) {
+        return kafka_producer_outcome(p, err);
     }
     if (!flushed) {
         struct kafka_fault f = {.code = RD_KAFKA_RESP_ERR__MSG_TIMED_OUT};
         return kafka_link_fail(&p->link, err, &f, NULL, "could not commit a transaction");
     }
     int rc = commit->n > 0 ? send_offsets(p, commit, deadline, err) : 0;
-    return rc < 0 ? rc : end_transaction(p, deadline, err);
+    return rc < 0 ? rc : kafka_producer_end(p, deadline, err);
 }
 
 int kafka_producer_abort(struct kafka_producer *p, int timeout_ms, struct err *err)
@@ -164,9 +152,11 @@ int kafka_producer_abort(struct kafka_producer *p, int timeout_ms, struct err *e
     if (!e) {
         return p->spent ? 1 : 0;
     }
-    /* No commit was ever asked for, so none can happen: the next init aborts what is left. */
+    /* No commit was ever asked for, so none can happen: the next init aborts what is left. Of one whose
+     * first topic was refused the broker knows nothing, and says so. */
     struct kafka_fault f = kafka_fault_of(e);
-    bool harmless = p->refusal.entered || !f.fatal;
+    bool harmless = p->refusal.entered || !f.fatal ||
+                    f.code == RD_KAFKA_RESP_ERR_INVALID_TXN_STATE;
     int rc = kafka_link_fail(&p->link, err, &f, rd_kafka_error_string(e),
                              "could not abort a transaction");
     rd_kafka_error_destroy(e);

@@ -40,9 +40,11 @@
  *     tables and what it is fed are here. On QUEUE_LOST it stops, commits what it can, is
  *     destroyed (feeds and cursors closed), and queue_release_ownership is called. While a role
  *     lives its partitions do not change.
- *   - A commit that fails because a record was refused (ERR_INPUT; the words name the topic) is
- *     all that fails: leave that record out and commit again. What was begun before the callback
- *     fails with it, so nothing overtakes. After any other failure QUEUE_LOST follows.
+ *   - A transaction that a team's topic refuses (results., dead.; ERR_INPUT, the words name the
+ *     topic) is all that fails, and queue_take_back gives it back: its neighbours are stored, and
+ *     nothing that was begun since fails with it. Put one team's records into it only, and nothing
+ *     that others rest on. A topic that all share makes everybody wait and is tried again, which
+ *     NOT_YET tells, and that it is over. After any other failure QUEUE_LOST follows.
  *   - A failure with RETRY_UNKNOWN may have happened all the same; what is read after the next
  *     QUEUE_READY says it.
  *   - A commit shows in one partition after the other: a reader that has seen it in the one may
@@ -96,8 +98,9 @@ enum queue_ownership {
     QUEUE_FENCED,  /* another process has our instance name: end, with err's words */
 };
 
-/* On the loop. READY and LOST alternate; err says why it was lost (NULL: as planned), or with
- * NOT_YET what goes wrong for so long that a person should hear of it. */
+/* On the loop. READY and LOST alternate; err says why it was lost (NULL: as planned). NOT_YET may come
+ * at any time, and changes neither: err is what goes wrong for so long that a person should hear of
+ * it, NULL that it is over. */
 typedef void (*queue_owner_fn)(void *ctx, enum queue_ownership what,
                                const struct err *err);
 
@@ -109,7 +112,9 @@ struct queue_broker {
         *instance; /* this process among others of its role, the same after a restart;
                              NULL: one of its own, whose share goes to others at once */
     enum queue_role role;
-    int session_ms;          /* silent for so long, it is taken for dead; 0: 10 s */
+    int session_ms; /* silent for so long, it is taken for dead; 0: 10 s */
+    int64_t
+        refused_ms; /* a team's topic that we may not write is tried again then; 0: 5 min */
     queue_owner_fn on_owner; /* NULL for a reader */
     void *ctx;
 };
@@ -202,6 +207,9 @@ int queue_trim_old(struct queue_tx *tx, const char *topic, uint32_t partition,
 bool queue_tx_full(const struct queue_tx *tx, size_t more_bytes);
 bool queue_tx_empty(const struct queue_tx *tx);
 void queue_commit(struct queue_tx *tx, queue_commit_fn cb, void *ctx);
+/* Inside the callback of a transaction that a team's topic refused: it, whole, to be committed again
+ * or dropped. Else NULL. */
+struct queue_tx *queue_take_back(struct queue *q);
 /* Blocks until it is stored (or not); needs no loop. */
 int queue_commit_wait(struct queue_tx *tx, uint64_t *ret_commit, struct err *err);
 struct queue_tx *queue_tx_drop(struct queue_tx *tx);

@@ -34,6 +34,15 @@ void link_say(struct link *l, const struct err *trouble)
 {
     pthread_mutex_lock(&l->mu);
     l->trouble = *trouble;
+    l->fine = false;
+    pthread_mutex_unlock(&l->mu);
+    link_tell(l);
+}
+
+void link_say_fine(struct link *l)
+{
+    pthread_mutex_lock(&l->mu);
+    l->fine = true;
     pthread_mutex_unlock(&l->mu);
     link_tell(l);
 }
@@ -103,8 +112,10 @@ static void turn(struct link *l)
     pthread_mutex_lock(&l->mu);
     trouble = l->trouble;
     l->trouble.code = 0;
+    bool fine = l->fine;
+    l->fine = false;
     pthread_mutex_unlock(&l->mu);
-    if (trouble.code) {
+    if (trouble.code || fine) {
         call(l, QUEUE_NOT_YET, &trouble);
     }
     tell_state(l);
@@ -289,6 +300,7 @@ static struct link *link_new(struct queue *q, const struct queue_broker *conf)
     l->prefix = copy_text(conf->prefix ? conf->prefix : TOPICS_PREFIX, &failed);
     l->instance = copy_text(conf->instance, &failed);
     l->session_ms = conf->session_ms;
+    l->refused_ms = conf->refused_ms ? conf->refused_ms : LINK_REFUSED_MS;
     l->on_owner = conf->on_owner;
     l->owner_ctx = conf->ctx;
     if (failed) {

@@ -56,7 +56,10 @@
     300000 /* what was refused is tried again then, if nothing else says so */
 #define LINK_TRIMS_TURN 8       /* partitions the broker drops from, between two slices */
 #define LINK_KEPT_MS    3600000 /* between two words on a trim that is forbidden */
-#define LINK_FRESH_MS   100     /* rows just read are not asked for again */
+#define LINK_REFUSED_FIRST_MS \
+    INT64_C(500) /* refused by a topic that all share: the first pause */
+#define LINK_REFUSED_MOST_MS 60000 /* ... and the longest */
+#define LINK_FRESH_MS        100   /* rows just read are not asked for again */
 
 enum link_state {
     LINK_AWAY,     /* nothing is assigned */
@@ -96,8 +99,9 @@ struct link_takes {
     char topic[QUEUE_NAME_MAX];
     size_t max; /* bytes of a value */
     bool known, refused;
-    bool small;  /* refused: because it takes small records only */
-    bool absent; /* refused: because it is not there */
+    bool small;         /* refused: because it takes small records only */
+    bool absent;        /* refused: because it is not there */
+    unsigned refused_n; /* so often */
     struct err why;
     int64_t looked_ms, until_ms; /* until_ms: then it is tried again */
 };
@@ -118,6 +122,7 @@ struct link {
     char group[QUEUE_NAME_MAX + 32];
     char shared[KAFKA_TOPIC_MAX];
     int session_ms;
+    int64_t refused_ms;
     queue_owner_fn on_owner;
     void *owner_ctx;
     struct kafka_conf kafka;
@@ -133,6 +138,7 @@ struct link {
     bool released;             /* the role has let go */
     bool look_again;           /* there is a new topic */
     struct err trouble;        /* not told yet, if it has a code */
+    bool fine;                 /* nor that it is over */
     struct link_copy **copies; /* sorted; changed by the link's thread only */
     size_t n_copies, cap_copies;
     struct link_assigned owned;
@@ -173,8 +179,13 @@ struct link {
 
 int link_open(struct queue *q, const struct queue_broker *conf, struct err *err);
 struct link *link_close(struct link *l);
-/* On the commit thread: the group is committed there and applied here, or nothing of it is. */
-int link_commit(struct link *l, struct queue_tx *group, struct err *err);
+/* On the commit thread: the group is committed there and applied here, or nothing of it is; but those
+ * that a team's topic refuses (tx->refused, with its own failure) are left out, and stand first in
+ * the group then. */
+int link_commit(struct link *l, struct queue_tx **group, struct err *err);
+/* May we write there? In a transaction that is aborted in any case. commit_mu held; 0, or the class. */
+int link_may_write(struct link *l, const char *topic, uint32_t partition,
+                   struct err *err);
 void link_delivered(struct link *l, const struct kafka_delivery *d);
 /* All below `next` was given, by a feed or by a cursor. */
 void link_given_to(struct link *l, const struct queue_at *next, bool fed);
@@ -304,6 +315,7 @@ int64_t link_now_ms(void);
 void link_state(struct link *l, enum link_state state);
 void link_tell(struct link *l); /* wakes the loop */
 void link_say(struct link *l, const struct err *trouble);
+void link_say_fine(struct link *l); /* the trouble is over */
 bool link_fed(const struct link *l, const struct store_name *of);
 
 #endif

@@ -110,6 +110,21 @@ static void take_limit(struct link_takes *t, const char *topic, uint64_t bytes)
     t->small = small;
 }
 
+/* Once in a while, while no commit is under way. */
+static bool may_write_again(struct link *l, struct link_takes *t, const char *topic)
+{
+    struct err aside;
+    if (link_now_ms() < t->until_ms || pthread_mutex_trylock(&l->commit_mu) != 0) {
+        return false;
+    }
+    int r = l->producer ? link_may_write(l, topic, 0, &aside) : -(int)KAFKA_DOWN;
+    pthread_mutex_unlock(&l->commit_mu);
+    if (r == -(int)KAFKA_REFUSED) {
+        t->until_ms = link_now_ms() + l->refused_ms;
+    }
+    return r == 0;
+}
+
 /* What nobody lets us see, the commit will say. */
 static void look(struct link *l, struct link_takes *t)
 {
@@ -118,8 +133,9 @@ static void look(struct link *l, struct link_takes *t)
     link_topic(l, t->topic, topic);
     uint64_t bytes = 0;
     int there = kafka_admin_partitions(l->admin, topic, &aside);
-    bool again = there > 0 && (t->absent || link_now_ms() >= t->until_ms);
-    t->refused = t->refused && (t->small || !again);
+    if (t->refused && !t->small && there > 0) {
+        t->refused = !t->absent && !may_write_again(l, t, topic);
+    }
     if (there > 0 &&
         kafka_admin_settings(l->admin, topic, on_setting, &bytes, &aside) == 0 &&
         bytes > 0) {
@@ -161,7 +177,7 @@ void link_takes_look(struct link *l)
         look(l, &t);
         news |= was != !t.refused;
         pthread_mutex_lock(&l->mu);
-        if (l->takes[at - 1].until_ms == t.until_ms) { /* else refused meanwhile */
+        if (l->takes[at - 1].refused_n == t.refused_n) { /* else refused meanwhile */
             l->takes[at - 1] = t;
         }
         pthread_mutex_unlock(&l->mu);
@@ -177,7 +193,8 @@ void link_takes_refused(struct link *l, const char *topic, enum kafka_refused_wh
     pthread_mutex_lock(&l->mu);
     struct link_takes *t = takes_of(l, topic);
     if (t) {
-        t->until_ms = link_now_ms() + LINK_REFUSED_MS;
+        t->until_ms = link_now_ms() + l->refused_ms;
+        t->refused_n++;
         t->known = false;
         t->refused = why != KAFKA_TOO_LARGE; /* its limit is looked up again */
         t->absent = why == KAFKA_NO_TOPIC;

@@ -49,7 +49,7 @@
 #define QUEUE_CHUNK_BYTES (((size_t)1 << 20) - 64) /* fills whole pages with its header */
 #define QUEUE_MSG_MAX     (QUEUE_VALUE_MAX + ((size_t)1 << 16))
 #define QUEUE_TRIM_BYTES  ((size_t)256 << 20) /* freed by one trim, at most */
-#define QUEUE_WAITING_MAX 64                  /* transactions handed over; more wait */
+#define QUEUE_WAITING_MAX 1024                /* transactions handed over; more wait */
 #define QUEUE_LINGER_MS   5
 
 #define LOG_KEY_BYTES  16
@@ -278,6 +278,8 @@ struct queue_tx {
     void *ctx;
     bool waited; /* by queue_commit_wait, which frees it */
     bool done, failed;
+    bool
+        refused; /* by a topic that concerns its team alone: still whole, with its failure */
     struct err failure;
     uint64_t commit;
 };
@@ -410,6 +412,7 @@ struct queue {
     pthread_mutex_t peek_mu;
     struct queue_cursor *peek; /* for questions asked while a transaction is collected */
 
+    struct queue_tx *refused; /* whose callback runs now */
     struct queue_feed *feeds;
     struct assigned *assigned;
     atomic_size_t n_users; /* cursors, feeds and transactions still open */

@@ -73,8 +73,8 @@ static void finish_group(struct queue *q, struct queue_tx *group, const struct e
         struct queue_tx *tx = group;
         group = tx->next;
         tx->next = NULL;
-        tx->failed = why != NULL;
-        if (why) {
+        tx->failed = why || tx->refused;
+        if (why && !tx->refused) {
             tx->failure = *why;
         }
         if (!tx->waited) {
@@ -97,9 +97,11 @@ static void run_group(struct queue *q, struct queue_tx *group)
         (void)mdb_reader_check(q->store.env, &dead); /* pages that killed readers pin */
         c->checked_ms = begin;
     }
-    int r = q->link ? link_commit(q->link, group, &err) : apply_group(q, group, &err);
+    int r = q->link ? link_commit(q->link, &group, &err) : apply_group(q, group, &err);
     for (struct queue_tx *tx = group; tx; tx = tx->next) {
-        tx_empty(tx);
+        if (!tx->refused) {
+            tx_empty(tx);
+        }
     }
     if (r == 0) {
         owner_wake(q);
@@ -183,6 +185,7 @@ static void hand_over(struct queue *q, struct queue_tx *tx)
 {
     struct commits *c = &q->commits;
     tx->time_ms = queue_time_ms(q);
+    tx->refused = false;
     pthread_mutex_lock(&c->mu);
     if (c->stop) {
         fail(c, "the queue is being closed");
@@ -266,13 +269,27 @@ static void call_back(struct queue *q)
 {
     struct queue_tx *tx;
     while ((tx = take_done(&q->commits))) {
+        bool refused = tx->refused;
+        q->refused = refused ? tx : NULL;
         if (tx->cb) {
             tx->cb(tx->ctx, tx->failed ? 0 : tx->commit,
                    tx->failed ? &tx->failure : NULL);
         }
         loop_unhold(q->loop);
-        queue_tx_drop(tx);
+        if (!refused || TAKE_PTR(q->refused)) { /* else it was taken back */
+            queue_tx_drop(tx);
+        }
     }
+}
+
+struct queue_tx *queue_take_back(struct queue *q)
+{
+    struct queue_tx *tx = TAKE_PTR(q->refused);
+    if (tx) {
+        tx->next = NULL;
+        tx->done = tx->failed = false;
+    }
+    return tx;
 }
 
 static void on_wake(void *ctx)

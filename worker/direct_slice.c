@@ -247,17 +247,23 @@ static bool wants_more(const struct lane_direct *l, const struct direct_server *
     return wants;
 }
 
-/* Calls of cancelled runs end here, as far as settle has room. */
+/* Calls of cancelled runs end here, as far as settle has room; those of teams whose topics refuse
+ * are left. */
 static struct call *next_call(struct lane_direct *l, unsigned server, unsigned track,
                               bool *ret_twice)
 {
     struct call *c = NULL;
     while (settle_room(l->conf.settle) && !l->failed &&
-           (c = pool_next(l->pool, server, track, ret_twice)) && c->cancelled) {
-        l->failed = settle_cancelled(l->conf.settle, c) < 0; /* settle has told why */
-        c = NULL;
+           (c = pool_next(l->pool, server, track, ret_twice))) {
+        if (c->cancelled) {
+            l->failed = settle_cancelled(l->conf.settle, c) < 0; /* settle has told why */
+        } else if (settle_refuses(l->conf.settle, c)) {
+            call_hide(l->conf.calls, c);
+        } else {
+            return c;
+        }
     }
-    return c;
+    return NULL;
 }
 
 /* Slices being put together, one for each partition that calls came from. */

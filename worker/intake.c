@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #define HELD_TEAMS_MAX \
-    64 /* that are asked about again; of more, when one of these goes on */
+    1024 /* that are asked about again; of more, when one of these goes on */
 #define ASK_AGAIN_MS 20
 #define INTAKE_STEP  500 /* records taken in one turn */
 
@@ -18,7 +18,10 @@ struct intake {
     struct repeats *repeats;
     uint64_t repeated;
     uint32_t left[LANES], held;
-    char held_teams[HELD_TEAMS_MAX][TEAM_MAX + 1];
+    struct held_team {
+        char name[TEAM_MAX + 1];
+        bool left; /* something is left for an intake that is made anew */
+    } * held_teams;
     size_t held_teams_n;
     bool started, failed;
     bool dry;   /* the feed had nothing more when it was asked last */
@@ -213,7 +216,7 @@ static int take_job(struct intake *in, uint64_t at, struct release *r, struct er
 /* ---- teams whose topics refuse ---- */
 
 /* Nothing is bought for a team that could not get it. */
-static int takes(struct intake *in, const char *team, struct err *err)
+static int takes(const struct intake *in, const char *team, struct err *err)
 {
     char topic[QUEUE_NAME_MAX];
     size_t max;
@@ -226,21 +229,54 @@ static int takes(struct intake *in, const char *team, struct err *err)
     return rc;
 }
 
-static void hold(struct intake *in, const char *team, const struct err *why)
+static struct held_team *held_team(struct intake *in, const char *team)
+{
+    struct held_team *t = in->held_teams;
+    while (t < in->held_teams + in->held_teams_n && strcmp(t->name, team) != 0) {
+        t++;
+    }
+    return t;
+}
+
+void intake_hold(struct intake *in, const char *team, const struct err *why, bool left)
 {
     char text[sizeof(why->msg) + sizeof(why->hint) + TEAM_MAX + 40];
-    in->held++;
-    for (size_t i = 0; i < in->held_teams_n; i++) {
-        if (strcmp(in->held_teams[i], team) == 0) {
-            return;
+    struct held_team *t = held_team(in, team);
+    if (t < in->held_teams + in->held_teams_n) {
+        t->left |= left;
+        return;
+    }
+    if (in->held_teams_n == HELD_TEAMS_MAX) {
+        return;
+    }
+    in->held_teams_n++;
+    *t = (struct held_team){.left = left};
+    snprintf(t->name, sizeof(t->name), "%s", team);
+    if (why) {
+        snprintf(text, sizeof(text), "jobs of team '%s' wait: %s; %s", team, why->msg,
+                 why->hint);
+        in->conf.on_event(in->conf.ctx, team, text);
+    }
+}
+
+static bool goes_on(const struct intake *in, const struct held_team *t)
+{
+    struct err aside;
+    return takes(in, t->name, &aside) > 0 && !settle_holds(in->conf.settle, t->name);
+}
+
+void intake_go_on(struct intake *in)
+{
+    for (size_t i = in->held_teams_n; i-- > 0;) {
+        struct held_team *t = &in->held_teams[i];
+        char text[TEAM_MAX + 40];
+        if (t->left || !goes_on(in, t)) {
+            continue;
         }
+        snprintf(text, sizeof(text), "jobs of team '%s' go on", t->name);
+        in->conf.on_event(in->conf.ctx, t->name, text);
+        *t = in->held_teams[--in->held_teams_n];
     }
-    if (in->held_teams_n < HELD_TEAMS_MAX) {
-        snprintf(in->held_teams[in->held_teams_n++], TEAM_MAX + 1, "%s", team);
-    }
-    snprintf(text, sizeof(text), "jobs of team '%s' wait: %s; %s", team, why->msg,
-             why->hint);
-    in->conf.on_event(in->conf.ctx, team, text);
 }
 
 /* 1 take it, 0 leave it; -1: nobody knows yet, it will be given again. */
@@ -255,25 +291,19 @@ static int may_take(struct intake *in, const struct queue_msg *msg, const char *
         return -1;
     }
     if (rc < 0) {
-        hold(in, team, &why);
+        in->held++;
+        intake_hold(in, team, &why, true);
     }
     return rc > 0;
 }
 
 bool intake_held_again(const struct intake *in)
 {
-    struct err aside;
-    for (size_t i = 0; i < in->held_teams_n; i++) {
-        char topic[QUEUE_NAME_MAX];
-        size_t max;
-        topic_results(in->held_teams[i], topic);
-        bool again = queue_takes(in->conf.queue, topic, &max, &aside) > 0;
-        topic_dead(in->held_teams[i], topic);
-        if (again && queue_takes(in->conf.queue, topic, &max, &aside) > 0) {
-            return true;
-        }
+    bool again = false;
+    for (size_t i = 0; !again && i < in->held_teams_n; i++) {
+        again = in->held_teams[i].left && goes_on(in, &in->held_teams[i]);
     }
-    return false;
+    return again;
 }
 
 uint32_t intake_held(const struct intake *in)
@@ -411,8 +441,10 @@ int intake_create(struct intake **ret, const struct intake_conf *conf, struct er
     if (in) {
         in->conf = *conf;
         in->repeats = repeats_create();
+        in->held_teams = calloc(HELD_TEAMS_MAX, sizeof(*in->held_teams));
     }
-    if (!in || !in->repeats || loop_timer_create(conf->loop, pull, in, &in->again) < 0) {
+    if (!in || !in->repeats || !in->held_teams ||
+        loop_timer_create(conf->loop, pull, in, &in->again) < 0) {
         intake_destroy(in);
         return err_set(err, ERR_FAIL, "could not create the intake: out of memory");
     }
@@ -459,6 +491,7 @@ struct intake *intake_destroy(struct intake *in)
         queue_cursor_close(in->answers);
         queue_cursor_close(in->past_rows);
         free(in->past);
+        free(in->held_teams);
         repeats_destroy(in->repeats);
         loop_timer_destroy(in->again);
         free(in);

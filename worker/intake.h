@@ -47,7 +47,12 @@ int intake_start(struct intake *in, struct err *err);
 void intake_wake(struct intake *in); /* no effect before intake_start */
 /* Jobs of teams whose topics refuse results: left where they are. */
 uint32_t intake_held(const struct intake *in);
-/* ... and they would be taken now: by an intake that is made anew. */
+/* The same found by settle: nothing more is taken for that team. `left`: not all of it is in our hands.
+ * Says so once; why may be NULL. */
+void intake_hold(struct intake *in, const char *team, const struct err *why, bool left);
+/* The queue has news: teams of which nothing is left here go on. */
+void intake_go_on(struct intake *in);
+/* Those of which something is left would be taken now: by an intake that is made anew. */
 bool intake_held_again(const struct intake *in);
 /* Takes no record more. */
 void intake_stop(struct intake *in);

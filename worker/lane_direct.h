@@ -84,7 +84,7 @@ bool lane_direct_idle(const struct lane_direct *l);
 /* Nothing more leaves from here on; what is under way is waited for. */
 void lane_direct_drain(struct lane_direct *l);
 /* No call is under way or has an end that is not stored. */
-bool lane_direct_quiet(const struct lane_direct *l);
+bool lane_direct_quiet(const struct lane_direct *l, uint32_t held);
 void lane_direct_status(const struct lane_direct *l, struct direct_status *ret);
 void lane_direct_on_settle_room(struct lane_direct *l);
 /* The call's end is committed; it is freed after this. */

@@ -14,8 +14,7 @@
 
 /* ---- the job's own record ---- */
 
-/* Reads the record of a job again; the line is the cursor's until the next fetch. */
-static int fetch(struct settle *s, uint64_t at, struct release *ret,
+int settle_fetch(struct settle *s, uint64_t at, struct release *ret,
                  struct span *ret_line)
 {
     struct err err = {0};
@@ -49,7 +48,7 @@ static int take_leader(struct settle *s, struct call *c, struct leader *ret)
     c->state = CALL_SETTLING;
     ret->call = c;
     ret->job = call_pop_job(s->conf.calls, c);
-    return fetch(s, ret->job->at, &ret->release, &ret->line);
+    return settle_fetch(s, ret->job->at, &ret->release, &ret->line);
 }
 
 static int end_leader(struct settle *s, const struct leader *l, struct outcome *o,
@@ -198,7 +197,7 @@ int settle_put_doubt(struct settle *s, struct queue_tx *tx, const struct call *c
     struct release r;
     struct outcome outcome;
     struct ending e = {.at = c->jobs->at, .release = &r, .outcome = &outcome};
-    if (fetch(s, e.at, &r, &e.line) < 0) {
+    if (settle_fetch(s, e.at, &r, &e.line) < 0) {
         return -1;
     }
     outcome_doubt(&r, why, NULL, &outcome);
@@ -213,7 +212,7 @@ int settle_verdict(struct settle *s, uint64_t at, const struct release *r)
 {
     struct outcome outcome;
     struct ending e = {.at = at, .release = r, .outcome = &outcome};
-    if (fetch(s, at, NULL, &e.line) < 0) {
+    if (settle_fetch(s, at, NULL, &e.line) < 0) {
         return -1;
     }
     outcome_verdict(r, &outcome);
@@ -226,7 +225,7 @@ static int hit(struct settle *s, uint64_t at, const struct release *r,
     struct outcome outcome;
     struct pricing p = settle_pricing(s, r->lane);
     struct ending e = {.at = at, .release = r, .outcome = &outcome};
-    if (fetch(s, at, NULL, &e.line) < 0) {
+    if (settle_fetch(s, at, NULL, &e.line) < 0) {
         return -1;
     }
     outcome_hit(&p, r, a, flight, &outcome);
@@ -242,15 +241,15 @@ int settle_hit(struct settle *s, uint64_t at, const struct release *r,
 int settle_ack(struct settle *s, uint64_t at)
 {
     struct err err = {0};
-    struct slice *slice = NULL;
+    struct part *part = NULL;
     const struct queue_at record = place_at(at);
-    if (settle_slice_for(s, 0, &slice) < 0) {
+    if (settle_slice_for(s, "", 0, &part) < 0) {
         return -1;
     }
-    if (queue_ack(slice->tx, &record, &err) < 0) {
+    if (queue_ack(part->tx, &record, &err) < 0) {
         return settle_stop(s, &err);
     }
-    settle_slice_added(s, 0);
+    settle_slice_added(s, part, 0);
     return 0;
 }
 
@@ -311,7 +310,7 @@ static int follow(struct settle *s, struct done *d)
     struct job *j = call_pop_job(s->conf.calls, d->call);
     uint64_t at = j->at;
     call_job_free(s->conf.calls, j);
-    if (fetch(s, at, &r, &line) < 0) {
+    if (settle_fetch(s, at, &r, &line) < 0) {
         return -1;
     }
     switch (d->joiners) {
@@ -354,6 +353,7 @@ void settle_committed(struct settle *s, struct done_list *done)
         }
     }
     settle_slice_commit(s);
+    settle_again(s); /* what had no room before */
     follow_some(s);
     if (s->open && !s->flight) {
         loop_timer_start(s->tick, 0);
@@ -439,6 +439,11 @@ struct settle *settle_destroy(struct settle *s)
         struct slice *slice = s->waiting;
         s->waiting = slice->next;
         settle_slice_free(slice);
+    }
+    while (s->held) {
+        struct part *part = s->held;
+        s->held = part->next;
+        settle_part_free(part);
     }
     if (s->flight) {
         s->flight->settle = NULL;

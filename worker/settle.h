@@ -15,7 +15,9 @@
  * on_replan as a call of its own; a deterministic refusal (4xx) ends them all alike.
  *
  * A result that does not fit into the store ends its own job as failed, with its charge; its
- * neighbours never notice. The settle_ functions return 0, or -1 when the process must stop:
+ * neighbours never notice. A team whose topics refuse stands alone: its ends are held here (16 MiB;
+ * what is more is let go, for the next owner to find), on_refused tells it, and settle_again, called
+ * when the queue has news, commits them once the topics take them. The settle_ functions return 0, or -1 when the process must stop:
  * then on_failed has been called, once, with what happened.
  */
 #ifndef OFFPEAK_WORKER_SETTLE_H
@@ -68,6 +70,9 @@ struct settle_conf {
     void (*on_committed)(void *ctx, struct call *c);
     /* A joiner that must be asked on its own. */
     void (*on_replan)(void *ctx, struct call *c);
+    /* A team's topics refuse; `gone`: something had to be let go, and only a worker that is made anew
+     * finds it. why may be NULL, when it was said before. */
+    void (*on_refused)(void *ctx, const char *team, const struct err *why, bool gone);
     /* A commit failed: the process must stop. */
     void (*on_failed)(void *ctx, const struct err *err);
     void *ctx;
@@ -81,7 +86,13 @@ struct settle_counts {
 int settle_create(struct settle **ret, const struct settle_conf *conf, struct err *err);
 struct settle *settle_destroy(struct settle *s);
 bool settle_room(const struct settle *s);
-bool settle_idle(const struct settle *s); /* nothing waiting, nothing in flight */
+/* Nothing waiting, nothing in flight; what is held does not count. */
+bool settle_idle(const struct settle *s);
+void settle_again(struct settle *s);
+bool settle_holds(const struct settle *s, const char *team);
+/* A call that was not made yet: its team could not get the answer. It is left to who is made anew. */
+bool settle_refuses(struct settle *s, const struct call *c);
+uint32_t settle_held(const struct settle *s, enum lane lane); /* calls, held or let go */
 void settle_counts(const struct settle *s, struct settle_counts *ret);
 
 /* The call is settle's from here on (CALL_SETTLING); it frees it after the last job. */

@@ -134,46 +134,37 @@ static int build_all(struct settle *s, const struct ending *e, struct err *err)
     return 0;
 }
 
-/* A team whose topic refuses: its job has no end yet. It stays unacknowledged, its batch stays in the
- * journal, and who takes them up again finds both. */
-static bool is_refused(struct settle *s, const char *team)
-{
-    char topic[QUEUE_NAME_MAX];
-    struct err why = {0};
-    size_t max;
-    topic_results(team, topic);
-    if (queue_takes(s->conf.queue, topic, &max, &why) < 0) {
-        return true;
-    }
-    topic_dead(team, topic);
-    return queue_takes(s->conf.queue, topic, &max, &why) < 0;
-}
-
 int settle_job(struct settle *s, const struct ending *e)
 {
-    struct err err = {0};
-    struct slice *slice = NULL;
-    if (is_refused(s, e->release->team)) {
-        done_free(e->done);
-        return 0;
-    }
+    struct err err = {0}, why = {0};
+    struct part *part = NULL;
+    struct takes max = {SIZE_MAX, SIZE_MAX};
+    bool refused = settle_takes(s, e->release->team, &max, &why) < 0;
     if (build_all(s, e, &err) < 0) {
         done_free(e->done);
         return settle_stop(s, &err);
     }
-    size_t bytes = s->result.n + s->answer.n + SLICE_SPEND +
-                   (e->outcome->dead ? e->line.n : 0);
-    if (settle_slice_for(s, bytes, &slice) < 0) {
+    size_t dead = e->outcome->dead ? e->line.n : 0;
+    size_t bytes = s->result.n + s->answer.n + SLICE_SPEND + dead;
+    int rc = refused ? settle_held_for(s, e, bytes, &why, &part)
+                     : settle_slice_for(s, e->release->team, bytes, &part);
+    if (!part) { /* there was no room to hold it, or no memory */
         done_free(e->done);
-        return -1;
+        return rc;
     }
     if (e->done) {
-        done_list_add(&slice->done, e->done);
+        done_list_add(&part->done, e->done);
     }
-    if (put_all(s, slice->tx, e, &err) < 0) {
+    if (put_all(s, part->tx, e, &err) < 0) {
         return settle_stop(s, &err);
     }
     count(&s->counts, e->outcome);
-    settle_slice_added(s, bytes);
+    part->largest.result = MAX_OF(part->largest.result, s->result.n);
+    part->largest.dead = MAX_OF(part->largest.dead, dead <= max.dead ? dead : 0);
+    if (refused) {
+        settle_held_added(s, part, bytes);
+    } else {
+        settle_slice_added(s, part, bytes);
+    }
     return 0;
 }

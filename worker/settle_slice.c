@@ -2,6 +2,7 @@
 
 #include "core/failpoint.h"
 #include "core/loop.h"
+#include <stdio.h>
 #include <stdlib.h>
 
 /* ---- calls in a slice ---- */
@@ -50,63 +51,149 @@ int settle_stop(struct settle *s, const struct err *err)
     return -1;
 }
 
-/* ---- slices ---- */
+/* ---- parts ---- */
 
-static int settle_slice_new(struct settle *s)
+struct part *settle_part_new(struct settle *s, const char *team)
 {
-    struct slice *slice = calloc(1, sizeof(*slice));
-    if (!slice || queue_begin(s->conf.queue, &slice->tx) < 0) {
+    struct part *part = calloc(1, sizeof(*part));
+    if (!part || queue_begin(s->conf.queue, &part->tx) < 0) {
         struct err err = {0};
-        free(slice);
+        free(part);
         err_set(&err, ERR_FAIL, "could not settle a job: out of memory");
-        return settle_stop(s, &err);
+        settle_stop(s, &err);
+        return NULL;
     }
-    slice->settle = s;
-    done_list_init(&slice->done);
-    s->open = slice;
-    return 0;
+    snprintf(part->team, sizeof(part->team), "%s", team);
+    done_list_init(&part->done);
+    return part;
 }
 
 /* The calls themselves belong to the call table. */
-struct slice *settle_slice_free(struct slice *slice)
+struct part *settle_part_free(struct part *part)
 {
-    if (slice) {
-        for (struct done *d; (d = done_list_pop(&slice->done));) {
+    if (part) {
+        for (struct done *d; (d = done_list_pop(&part->done));) {
             done_free(d);
         }
-        queue_tx_drop(slice->tx);
-        free(slice);
+        queue_tx_drop(part->tx);
+        free(part);
     }
     return NULL;
+}
+
+static void add_part(struct slice *slice, struct part *part)
+{
+    part->slice = slice;
+    part->next = slice->parts;
+    slice->parts = part;
+    slice->parts_n++;
+}
+
+static struct part *part_of(const struct slice *slice, const char *team)
+{
+    struct part *part = slice ? slice->parts : NULL;
+    while (part && strcmp(part->team, team) != 0) {
+        part = part->next;
+    }
+    return part;
+}
+
+/* ---- slices ---- */
+
+static struct slice *slice_new(struct settle *s)
+{
+    struct slice *slice = calloc(1, sizeof(*slice));
+    if (!slice) {
+        struct err err = {0};
+        err_set(&err, ERR_FAIL, "could not settle a job: out of memory");
+        settle_stop(s, &err);
+        return NULL;
+    }
+    slice->settle = s;
+    return slice;
+}
+
+struct slice *settle_slice_free(struct slice *slice)
+{
+    while (slice && slice->parts) {
+        struct part *part = slice->parts;
+        slice->parts = part->next;
+        settle_part_free(part);
+    }
+    free(slice);
+    return NULL;
+}
+
+static void wait_for_commit(struct settle *s, struct slice *slice)
+{
+    *s->waiting_tail = slice;
+    s->waiting_tail = &slice->next;
+    s->waiting_n++;
+    settle_slice_commit(s);
 }
 
 void settle_slice_seal(struct settle *s)
 {
     if (s->open) {
-        *s->waiting_tail = s->open;
-        s->waiting_tail = &s->open->next;
-        s->open = NULL;
-        s->waiting_n++;
-        settle_slice_commit(s);
+        wait_for_commit(s, TAKE_PTR(s->open));
     }
     s->full = s->full || s->waiting_n > 0;
 }
 
-static void on_commit(void *ctx, uint64_t commit, const struct err *err)
+int settle_slice_again(struct settle *s, struct part *part)
 {
-    struct slice *slice = ctx;
-    struct settle *s = slice->settle;
-    (void)commit;
-    if (s) {
-        s->flight = NULL;
-        if (err) {
-            settle_stop(s, err);
-        } else {
-            FAILPOINT("settle.after_commit");
-            settle_committed(s, &slice->done);
+    struct slice *slice = slice_new(s);
+    if (!slice) {
+        return -1;
+    }
+    add_part(slice, part);
+    wait_for_commit(s, slice);
+    s->full = s->full || s->waiting_n > 0;
+    return 0;
+}
+
+/* Its parts are all back. */
+static void slice_over(struct settle *s, struct slice *slice)
+{
+    struct done_list done;
+    done_list_init(&done);
+    s->flight = NULL;
+    for (struct part *part = slice->parts; part; part = part->next) {
+        for (struct done *d; (d = done_list_pop(&part->done));) {
+            done_list_add(&done, d);
         }
     }
-    settle_slice_free(slice);
+    FAILPOINT("settle.after_commit");
+    settle_committed(s, &done);
+}
+
+static void on_commit(void *ctx, uint64_t commit, const struct err *err)
+{
+    struct part *part = ctx;
+    struct slice *slice = part->slice;
+    struct settle *s = slice->settle;
+    (void)commit;
+    if (s && err) {
+        part->tx = queue_take_back(s->conf.queue);
+    }
+    if (part->tx) {
+        struct part **at = &slice->parts;
+        while (*at != part) {
+            at = &(*at)->next;
+        }
+        *at = part->next;
+        settle_hold(s, part, err);
+    } else if (s && err) {
+        settle_stop(s, err);
+    }
+    if (--slice->flying == 0) {
+        if (s && !s->failed) {
+            slice_over(s, slice);
+        } else if (s) {
+            s->flight = NULL;
+        }
+        settle_slice_free(slice);
+    }
 }
 
 void settle_slice_commit(struct settle *s)
@@ -121,39 +208,57 @@ void settle_slice_commit(struct settle *s)
     }
     s->waiting_n--;
     s->flight = slice;
+    slice->flying = slice->parts_n;
     FAILPOINT("settle.before_commit");
-    queue_commit(TAKE_PTR(slice->tx), on_commit, slice);
+    for (struct part *part = slice->parts; part; part = part->next) {
+        queue_commit(TAKE_PTR(part->tx), on_commit, part);
+    }
 }
 
-int settle_slice_for(struct settle *s, size_t bytes, struct slice **ret)
+static bool fits(const struct slice *slice, const struct part *part, size_t bytes)
+{
+    return !(slice->bytes && slice->bytes + bytes > SLICE_BYTES) &&
+           (part ? !queue_tx_full(part->tx, bytes) : slice->parts_n < SLICE_PARTS);
+}
+
+int settle_slice_for(struct settle *s, const char *team, size_t bytes, struct part **ret)
 {
     struct err err = {0};
+    struct part *part = part_of(s->open, team);
     if (s->failed) {
         return -1;
     }
-    if (s->open && (queue_tx_full(s->open->tx, bytes) ||
-                    (s->open->bytes && s->open->bytes + bytes > SLICE_BYTES))) {
+    if (s->open && !fits(s->open, part, bytes)) {
         settle_slice_seal(s);
+        part = NULL;
     }
     if (s->waiting_n > SLICE_WAITING) {
         err_set(&err, ERR_FAIL, "could not settle a job: %u slices wait for their commit",
                 s->waiting_n);
         return settle_stop(s, &err);
     }
-    if (!s->open && settle_slice_new(s) < 0) {
+    if (!s->open && !(s->open = slice_new(s))) {
         return -1;
     }
-    *ret = s->open;
+    if (!part) {
+        part = settle_part_new(s, team);
+        if (!part) {
+            return -1;
+        }
+        add_part(s->open, part);
+    }
+    *ret = part;
     return 0;
 }
 
 /* While a commit is under way the slice grows: the slower the disk, the larger the commits. */
-void settle_slice_added(struct settle *s, size_t bytes)
+void settle_slice_added(struct settle *s, struct part *part, size_t bytes)
 {
     bool enough = !s->flight && s->open->jobs + 1 >= SLICE_JOBS;
+    part->bytes += bytes;
     s->open->bytes += bytes;
     s->open->jobs++;
-    if (enough || s->open->bytes >= SLICE_BYTES || queue_tx_full(s->open->tx, 0)) {
+    if (enough || s->open->bytes >= SLICE_BYTES || queue_tx_full(part->tx, 0)) {
         settle_slice_seal(s);
     } else if (!s->flight) {
         loop_timer_start(s->tick, 0);

@@ -107,6 +107,13 @@ static void on_replan(void *ctx, struct call *c)
     }
 }
 
+/* A team's topics refuse what settle has for it. */
+static void on_refused(void *ctx, const char *team, const struct err *why, bool gone)
+{
+    struct worker *w = ctx;
+    intake_hold(w->intake, team, why, gone);
+}
+
 /* Calls in flight are of runs that were cancelled. */
 static void on_marked(void *ctx)
 {
@@ -161,6 +168,8 @@ static void on_tidied(void *ctx)
 static void on_queue(void *ctx)
 {
     struct worker *w = ctx;
+    settle_again(w->settle);
+    intake_go_on(w->intake);
     cancels_wake(w->cancels);
     intake_wake(w->intake);
 }
@@ -183,6 +192,7 @@ static int make_settle(struct worker *w, struct err *err)
         .on_room = on_room,
         .on_committed = on_committed,
         .on_replan = on_replan,
+        .on_refused = on_refused,
         .on_failed = on_stop,
         .ctx = w,
     };
@@ -406,7 +416,8 @@ static bool is_quiet(const struct worker *w)
 {
     bool quiet = settle_idle(w->settle) && (!w->lane || lane_batch_quiet(w->lane));
     for (int i = 0; i < LANES && quiet; i++) {
-        quiet = !w->direct[i] || lane_direct_quiet(w->direct[i]);
+        quiet = !w->direct[i] ||
+                lane_direct_quiet(w->direct[i], settle_held(w->settle, (enum lane)i));
     }
     return quiet && !w->stopped;
 }

@@ -93,7 +93,8 @@ static void on_owner(void *ctx, enum queue_ownership what, const struct err *err
     w->ready += what == QUEUE_READY;
     w->lost += what == QUEUE_LOST;
     if (what == QUEUE_NOT_YET) {
-        print_message("%s\n", err ? err->msg : "?");
+        print_message("%s\n", err ? err->msg : "fine again");
+        w->trouble = err ? *err : (struct err){0};
     }
     loop_stop(w->loop);
 }

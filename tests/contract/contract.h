@@ -57,6 +57,7 @@ struct world {
     int session_ms;
     bool late, no_learning; /* its role does not copy what the test writes */
     int ready, lost;        /* how often the loop was told */
+    struct err trouble;     /* what it was told last, until it was told that it is over */
     struct learned topics[WORLD_TOPICS];
     size_t n_topics;
 };

@@ -255,41 +255,134 @@ static void a_paused_queue_waits_on_the_broker_not_here(void **state)
     queue_feed_close(f);
 }
 
-static void a_refused_record_fails_its_commit_and_no_later_one(void **state)
+static void make_limited(struct world *w, const char *name, const char *bytes)
 {
-    struct world *w = *state;
-    static char large[700000];
     const struct kafka_conf conf = {.brokers = getenv("OFFPEAK_BROKERS"),
                                     .client_id = "admin"};
-    const struct kafka_setting small = {"max.message.bytes", "600000"};
+    const struct kafka_setting small = {"max.message.bytes", bytes};
     struct kafka_admin *admin = NULL;
     char topic[128];
-    (void)snprintf(topic, sizeof(topic), "%sresults.small", w->prefix);
+    (void)snprintf(topic, sizeof(topic), "%s%s", w->prefix, name);
     OK(w, kafka_admin_open(&admin, &conf, &w->err));
     OK(w, kafka_admin_create(admin, topic, 1, &small, 1, &w->err));
     kafka_admin_destroy(admin);
+}
+
+static void set_limit(struct world *w, const char *name, const char *bytes)
+{
+    const struct kafka_conf conf = {.brokers = getenv("OFFPEAK_BROKERS"),
+                                    .client_id = "admin"};
+    const struct kafka_setting setting = {"max.message.bytes", bytes};
+    struct kafka_admin *admin = NULL;
+    char topic[128];
+    (void)snprintf(topic, sizeof(topic), "%s%s", w->prefix, name);
+    OK(w, kafka_admin_open(&admin, &conf, &w->err));
+    OK(w, kafka_admin_set(admin, topic, &setting, 1, &w->err));
+    kafka_admin_destroy(admin);
+}
+
+/* Two transactions that reach the broker together: what one of them was told. */
+struct told {
+    struct world *w;
+    struct queue_tx *back;
+    struct err err;
+    int calls;
+};
+
+static void on_told(void *ctx, uint64_t number, const struct err *err)
+{
+    struct told *t = ctx;
+    (void)number;
+    t->calls++;
+    t->err = err ? *err : (struct err){0};
+    t->back = queue_take_back(t->w->q);
+    loop_stop(t->w->loop);
+}
+
+static void wait_told(struct told *t)
+{
+    while (t->calls == 0) {
+        loop_run(t->w->loop);
+    }
+}
+
+static void a_refused_transaction_fails_alone_and_comes_back_whole(void **state)
+{
+    struct world *w = *state;
+    static char large[700000];
+    struct told refused = {.w = w}, beside = {.w = w};
+    make_limited(w, "results.small", "600000");
+    make_loop(w, clock_real());
     open_owner(w);
-    put_many(w, "ready", 2);
-    struct queue_tx *tx = begin(w);
-    put(w, tx, "results.a", "its neighbour");
-    ack(w, tx, "ready", 0);
+    put_many(w, "ready", 3);
+    struct queue_tx *tx = begin(w), *neighbour = begin(w);
     OK(w, queue_put(tx, QUEUE_TO("results.small", 0, SPAN_NONE), SPAN_NONE,
                     span_of(large, sizeof(large)), &w->err));
+    put(w, tx, "spend", "of the refused one");
+    ack(w, tx, "ready", 0);
+    put(w, neighbour, "results.a", "its neighbour");
+    ack(w, neighbour, "ready", 1);
     struct queue_tx *begun = begin(w);
     put(w, begun, "results.a", "begun before it was known");
-    assert_int_equal(queue_commit_wait(tx, NULL, &w->err), -ERR_INPUT);
-    assert_has(w->err.msg, topic);
-    assert_true(queue_commit_wait(begun, NULL, &w->err) < 0);
-    assert_int_equal(end_of(w, "results.a"), 0);
+    queue_commit(tx, on_told, &refused);
+    queue_commit(neighbour, on_told, &beside);
+    wait_told(&refused);
+    wait_told(&beside);
+    assert_int_equal(refused.err.code, ERR_INPUT);
+    assert_has(refused.err.msg, "results.small");
+    assert_non_null(refused.back);
+    assert_int_equal(beside.err.code, 0);
+    assert_null(beside.back);
+    commit(w, begun);
     assert_int_equal(queue_ownership(w->q, NULL), QUEUE_READY);
-    tx = begin(w);
-    put(w, tx, "results.a", "its neighbour");
-    ack(w, tx, "ready", 0);
-    commit(w, tx);
-    assert_int_equal(end_of(w, "results.a"), 1);
+    assert_int_equal(end_of(w, "results.a"), 2);
+    assert_int_equal(end_of(w, "spend"), 0);
+    set_limit(w, "results.small", "1000000");
+    for (int i = 0; refused.back; i++) { /* the broker takes a moment */
+        assert_true(i < 100);
+        refused.calls = 0;
+        queue_commit(TAKE_PTR(refused.back), on_told, &refused);
+        wait_told(&refused);
+        sleep_ms(50);
+    }
+    assert_int_equal(refused.err.code, 0);
+    assert_int_equal(end_of(w, "results.small"), 1);
+    assert_int_equal(end_of(w, "spend"), 1);
     struct queue_feed *f = feed_on(w, "ready");
-    expect_next(w, f, "ready", 1);
+    expect_next(w, f, "ready", 2);
+    expect_nothing(w, f);
     queue_feed_close(f);
+}
+
+/* A topic that all share: everybody waits for it, and nothing fails. */
+static void what_all_share_is_waited_for(void **state)
+{
+    struct world *w = *state;
+    static char large[700000];
+    struct told waits = {.w = w};
+    make_limited(w, "spend", "600000");
+    make_loop(w, clock_real());
+    open_owner(w);
+    put_many(w, "ready", 1);
+    struct queue_tx *tx = begin(w);
+    OK(w, queue_put(tx, QUEUE_TO("spend", 0, SPAN_NONE), SPAN_NONE,
+                    span_of(large, sizeof(large)), &w->err));
+    ack(w, tx, "ready", 0);
+    queue_commit(tx, on_told, &waits);
+    while (w->trouble.code == 0) {
+        loop_run(w->loop);
+    }
+    assert_has(w->trouble.msg, "spend");
+    assert_int_equal(waits.calls, 0);
+    set_limit(w, "spend", "1000000");
+    wait_told(&waits);
+    while (w->trouble.code) { /* it is told that it is over, too */
+        loop_run(w->loop);
+    }
+    assert_int_equal(waits.err.code, 0);
+    assert_int_equal(queue_ownership(w->q, NULL), QUEUE_READY);
+    assert_int_equal(w->lost, 0);
+    assert_int_equal(end_of(w, "spend"), 1);
 }
 
 static void what_is_trimmed_is_gone_for_everybody(void **state)
@@ -424,7 +517,8 @@ const struct promise stranger_promises[] = {
     PROMISE(what_a_role_follows_is_copied_from_where_it_reads),
     PROMISE(everybody_knows_how_many_partitions_a_name_has),
     PROMISE(a_paused_queue_waits_on_the_broker_not_here),
-    PROMISE(a_refused_record_fails_its_commit_and_no_later_one),
+    PROMISE(a_refused_transaction_fails_alone_and_comes_back_whole),
+    PROMISE(what_all_share_is_waited_for),
     PROMISE(what_is_trimmed_is_gone_for_everybody),
     PROMISE(a_command_that_is_killed_leaves_nothing_behind),
     PROMISE(a_queue_is_trimmed_on_the_broker_as_far_as_it_was_told),

@@ -159,23 +159,33 @@ def last(done):
     return (done.stderr.strip().splitlines() or [""])[-1]
 
 
-def commits(world, running):
-    """A worker that may begin, but not write what it has bought."""
-    lib.part("withdrawn: a permission that a worker at work has no more")
-    worker = running[1]
-    world.kafka.acl("remove", "worker", "topic", "offpeak.spend")
-    world.kafka.put("offpeak.jobs.a.tags", lib.lines_of([lib.job("late", "a late question")]), user="team-a")
-    lib.that("it says so", says(worker, "offpeak.spend", "not allowed for this topic",
-                                "offpeak topics create --allow worker=User:worker"), worker.stderr()[-900:])
-    ended = worker.wait(120)
-    lib.that("and ends, to be started again", ended.code not in (0, None), ended.err[-400:])
-    world.admin("topics", "create", "--allow", "worker=worker")
-    worker = world.daemon("worker")
-    late = lambda: [line for line in world.records("offpeak.results.a") if '"late"' in line]  # noqa: E731
-    lib.that("with the permission the job is answered", lib.wait_for(late, every=0.5), worker.stderr())
+def withdrawn(world, role, by, topic, custom_id):
+    """It waits, in words, and goes on by itself: nothing of it is bought again or lost."""
+    world.kafka.acl("deny", role, "write", "topic", f"offpeak.{topic}")
+    world.kafka.put("offpeak.jobs.a.tags", lib.lines_of([lib.job(custom_id, f"a {custom_id} question")]), user="team-a")
+    lib.that(f"the {role} says that it may not write '{topic}', and who can change it",
+             says(by, f"'offpeak.{topic}'", "not allowed for this topic",
+                  f"offpeak topics create --allow {role}=User:"), by.stderr()[-900:])
+    late = lambda: [line for line in world.records("offpeak.results.a") if f'"{custom_id}"' in line]  # noqa: E731
+    lib.equal("the job waits", late(), [])
+    lib.equal("and /readyz says that it cannot work", test_daemons.probe(by), (503, "cut off"))
+    world.kafka.acl("remove", role, "topic", f"offpeak.{topic}")
+    world.admin("topics", "create", "--allow", f"{role}={role}")
+    lib.that("with the permission it is answered", lib.wait_for(late, every=0.5), by.stderr()[-900:])
     lib.equal("once", len(late()), 1)
-    lib.equal("and was bought once", world.sim.invoice()["requests_billed_twice"], 0)
-    for one in (worker, running[0]):
+    lib.that("and it can work again", lib.wait_for(lambda: test_daemons.probe(by)[0] == 200, seconds=10))
+
+
+def commits(world, running):
+    """What all share: who may not write it waits, and everybody with it."""
+    lib.part("withdrawn: a permission that a worker at work, or a scheduler, has no more")
+    began = [one.stderr().count("at work") for one in running]
+    withdrawn(world, "worker", running[1], "spend", "late")
+    withdrawn(world, "worker", running[1], "answers", "later")
+    withdrawn(world, "scheduler", running[0], "ready", "latest")
+    lib.equal("nobody was thrown out for it", [one.stderr().count("at work") for one in running], began)
+    lib.equal("and nothing was bought twice", world.sim.invoice()["requests_billed_twice"], 0)
+    for one in (running[1], running[0]):
         lib.equal("it ends when told to", stop(one), 0)
 
 

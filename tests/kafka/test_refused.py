@@ -24,8 +24,10 @@ def vectors(custom_id, text):
 class World:
     """A broker with two teams, a scheduler and a worker; team a is the one in trouble."""
 
-    def __init__(self, place, kafka, secure=False):
+    def __init__(self, place, kafka, secure=False, settings=None):
         self.place, self.kafka, self.secure, self.sim = place, kafka, secure, place.sim()
+        self.settings = {**lib.FAST, "pool.servers": self.sim.url, "pool.price": "free",
+                         "pool.key_file": place.write("key", lib.KEY), **(settings or {})}
         users = ["--allow", "worker=worker", "--allow", "scheduler=scheduler"] if secure else []
         for team in TEAMS:
             lib.equal(f"team {team} has its topics",
@@ -50,18 +52,17 @@ class World:
 
     def daemon(self, role):
         command = [lib.options.offpeak, role, "--state", self.place.path(role)]
-        if role == "worker":
-            command += [word for key, value in lib.FAST.items() for word in ("--set", f"{key}={value}")]
+        command += [word for key, value in self.settings.items() for word in ("--set", f"{key}={value}")]
         return lib.Running(self.place, command, self.env(role))
 
     def begin(self):
         self.worker = self.daemon("worker")
 
-    def submit(self, team, run, made=None):
+    def submit(self, team, run, made=None, *words):
         path = self.place.write(f"{team}-{run}.jsonl", lib.lines_of(
             [(made or lib.job)(f"{run}-{i}", f"{team} {run} {i}?") for i in range(JOBS)]))
         lib.equal(f"team {team} submits '{run}'",
-                  self.run("submit", path, "--team", team, "--feature", "tags", "--run", run).code, 0)
+                  self.run("submit", path, "--team", team, "--feature", "tags", "--run", run, *words).code, 0)
 
     def records(self, topic):
         user = {"user": "admin"} if self.secure else {}
@@ -76,13 +77,29 @@ class World:
         lib.wait_for(lambda: self.statuses(team, run).get("ok", 0) >= JOBS, every=0.5, seconds=seconds)
         lib.equal(f"all jobs of '{run}' of team {team} are answered", self.statuses(team, run), {"ok": JOBS})
 
-    def told(self, words, seconds=30):
+    def told(self, words, topic="results.a", by=None, seconds=30):
         """The worker says it, with the topic and a command."""
-        found = lib.wait_for(lambda: [line for line in self.worker.stderr().splitlines() if words in line],
-                             seconds=seconds)
-        return lib.that(f"the worker says {words!r}, and what to run",
-                        found and "offpeak.results.a" in found[0] and "run: offpeak topics" in found[0],
-                        found[:1] if found else self.worker.stderr()[-300:])
+        by = by or self.worker
+        found = lib.wait_for(lambda: [line for line in by.stderr().splitlines()
+                                      if words in line and f"'offpeak.{topic}'" in line], seconds=seconds)
+        return lib.that(f"it says {words!r} of '{topic}', and what to run",
+                        found and "run: offpeak topics" in found[0],
+                        found[:1] if found else by.stderr()[-300:])
+
+    def waits(self, team, run, seconds=1.5):
+        """Nothing comes for a while."""
+        lib.that(f"run '{run}' of team {team} waits",
+                 not lib.wait_for(lambda: self.statuses(team, run), every=0.5, seconds=seconds))
+
+    def undisturbed(self):
+        """Nobody was thrown out for it."""
+        for daemon in (self.worker, self.scheduler):
+            lib.equal("it was at work all the time", daemon.stderr().count(": at work"), 1)
+        self.nothing_lost()
+
+    def nothing_lost(self):
+        kinds = lib.counts(r["kind"] for r in self.records("spend"))
+        lib.that("no call is in doubt", not kinds.get("in_doubt"), kinds)
 
     def end(self):
         lib.equal("no call was bought twice", self.sim.stats().get("requests_billed_twice", 0), 0)
@@ -153,12 +170,20 @@ def deleted(place, kafka):
     world.end()
 
 
+def forbid(kafka, user, topic):
+    kafka.acl("deny", user, "write", "topic", f"offpeak.{topic}")
+
+
+def permit(kafka, user, topic):
+    kafka.acl("remove", user, "topic", f"offpeak.{topic}")
+
+
 def closed(place, kafka):
     lib.part("closed: the worker may not write there")
-    world = World(place, kafka, secure=True)
-    said = kafka.acl("list")
-    kafka.acl("deny", "worker", "write", "topic", "offpeak.results.a")
-    lib.that("a rule forbids it", kafka.acl("list") != said)
+    world = World(place, kafka, secure=True, settings={"kafka.refused_retry": "2s"})
+    rules = kafka.acl("list")
+    forbid(kafka, "worker", "results.a")
+    lib.that("a rule forbids it", kafka.acl("list") != rules)
     world.begin()
     world.submit("a", "night")
     world.submit("b", "beside")
@@ -167,13 +192,32 @@ def closed(place, kafka):
     world.submit("b", "later")
     world.all_ok("b", "later")
     lib.equal("team a has no result yet", world.records("results.a"), [])
-    lib.that("and nobody was thrown out for it", len(re.findall("worker: at work", world.worker.stderr())) <= 3,
-             world.worker.stderr()[-600:])
-    kafka.acl("remove", "worker", "topic", "offpeak.results.a")
-    world.worker.process.terminate()
-    world.worker.wait(60)
-    world.begin()
+    permit(kafka, "worker", "results.a")
     world.all_ok("a", "night")
+    world.undisturbed()
+
+    lib.part("... nor its dead letters, where one is due")
+    forbid(kafka, "worker", "dead.a")
+    world.submit("a", "bad", lambda custom_id, text: lib.job(custom_id, text, model="no-such-model"))
+    world.told("jobs of team 'a' wait", "dead.a")
+    world.submit("b", "third")
+    world.all_ok("b", "third")
+    lib.equal("nothing of it is lost in between", world.statuses("a", "bad"), {})
+    permit(kafka, "worker", "dead.a")
+    lib.wait_for(lambda: len(world.records("dead.a")) >= JOBS, every=0.5)
+    lib.equal("each of its jobs has a result", world.statuses("a", "bad"), {"rejected": JOBS})
+    lib.equal("and a dead letter", len(world.records("dead.a")), JOBS)
+
+    for lane in ("sync", "pool"):
+        lib.part(f"... and nor do single calls, whose answers are in hand: lane {lane}")
+        forbid(kafka, "worker", "results.a")
+        for team in TEAMS:
+            world.submit(team, f"{lane}-{team}", None, "--lane", lane)
+        world.all_ok("b", f"{lane}-b")
+        world.waits("a", f"{lane}-a")
+        permit(kafka, "worker", "results.a")
+        world.all_ok("a", f"{lane}-a")
+    world.nothing_lost()
     world.end()
 
 
