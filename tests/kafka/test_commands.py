@@ -9,6 +9,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "proof"))
 import lib  # noqa: E402
@@ -124,16 +125,20 @@ def wait(kafka, place, machine, path):
     lib.that("Ctrl-C ends it, and the same command continues", other.returncode == 130
              and "scheduler and workers go on with run 'night'" in said and "same command continues" in said, said)
     lib.equal("what was there it has written", len(out.splitlines()), 3)
+    kafka.kill()
+    time.sleep(7)
+    kafka.up()
     for record in records[3:]:
         copy(kafka, record, "offpeak.results.search")
-    lib.equal("with the last it ends", waiting.wait(60), 0)
+    lib.equal("with the last it ends, also when the broker was away", waiting.wait(60), 0)
     got = (machine.home / "out.jsonl").read_text().splitlines()
     lib.equal("all of them are written", sorted(json.loads(line)["custom_id"] for line in got),
               [f"night-{i}" for i in range(JOBS)])
     lib.equal("so does run", run.wait(60), 0)
     lib.equal("with all of them", len((machine.home / "run.jsonl").read_text().splitlines()), JOBS)
     said = [process.communicate()[1] for process in (waiting, run)]
-    lib.that("results --wait said what it waited for, too", "waits: no scheduler, no worker at work" in said[0], said[0])
+    lib.that("results --wait said what it waited for, too", "waits: no scheduler, no worker at work" in said[0]
+             and "asking again for 10 min" in said[0] and "the broker answers again" in said[0], said[0])
 
 
 def secure():
