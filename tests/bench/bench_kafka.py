@@ -14,8 +14,9 @@ prefix, on the same broker; once in transactions as large as ours were, once in 
 them. Both end when the last result has been read by the same reader. The share is of the faster
 of the two, and the goal is half of it.
 
-Then a worker that has lost its folder, and the same night with more worker processes. CPU is of
-the whole round; `load` is the load average at its end. --profile perf shows where it goes.
+Then the same night with more worker processes. At the end one worker that owns everything is started
+again, with its folder and without, its table of answers being enlarged by rows like its own. CPU is
+of the whole round; `load` is the load average at its end. --profile perf shows where it goes.
 """
 import collections
 import json
@@ -33,6 +34,7 @@ from measure import lib
 
 sys.path.insert(0, str(lib.ROOT / "tests/kafka"))
 import system  # noqa: E402
+import tables  # noqa: E402
 
 GOAL_SHARE = 0.5
 TRANSACTION = 5000  # records that only pass through: more gains nothing
@@ -40,6 +42,9 @@ ON_THE_WAY = ("jobs.shop.shelf", "ready", "results.shop", "spend")
 SHARED = ("answers", "batches", "acks", "ledger", "open", "marks", "runs.shop", "cancels")
 NIGHT_SECONDS_MAX = 900
 SETTLE_SECONDS = 2
+SESSION_SECONDS = 10
+RESTORE_SECONDS_MAX = 600
+PARTITIONS = 12
 PREFIX = "bare."
 
 
@@ -252,21 +257,40 @@ def start(s):
     return daemon
 
 
+def restored(s):
+    return sum(size for topic, size in files(s).items() if topic in ("answers", "batches", "acks"))
+
+
+def start_again(s, worker):
+    """Seconds until it is at work, its CPU, and the most memory it had until then."""
+    said, begun = worker.said().count("at work"), time.monotonic()
+    watch = measure.Watch(worker.start().process.pid)
+    if not s.wait_for(lambda: worker.said().count("at work") > said, RESTORE_SECONDS_MAX, 0.01):
+        sys.exit(worker.said())
+    return time.monotonic() - begun, measure.cpu_of(worker.process.pid), watch.anonymous
+
+
 def restore(s):
-    """The only worker, ended and started again without its folder, until it is at work."""
-    last = next(d for d in s.daemons if d.role == "worker")
-    tables = sum(n for topic, n in files(s).items() if topic in ("answers", "batches", "acks"))
-    for what in ("folder lost", "folder kept") * 2:
-        last.end()
-        if what == "folder lost":
-            last.forget()
-        said, begun = last.said().count("at work"), time.monotonic()
-        last.start()
-        if not s.wait_for(lambda: last.said().count("at work") > said, 300, 0.01):
-            sys.exit(last.said())
-        took, cpu = time.monotonic() - begun, measure.cpu_of(last.process.pid)
-        print(f"{what}: at work after {took:.2f} s, {cpu:.2f} s of CPU; its tables are"
-              f" {tables / 1e6:.1f} MB on the broker (load {load()})")
+    """One worker that owns all, ended and started again, until it is at work."""
+    worker, *others = [d for d in s.daemons if d.role == "worker"]
+    for other in others:
+        other.end()
+    worker.end()
+    time.sleep(SESSION_SECONDS + 1)  # none of the others is waited for
+    start_again(s, worker)
+    rows = [("tables MB", "folder lost s", "MB/s", "CPU s", "memory MB", "folder kept s", "load")]
+    for size in (0, *map(int, filter(None, lib.options.tables.split(",")))):
+        tables.enlarge(s.broker.address, "offpeak.answers", PARTITIONS,
+                          lambda: files(s)["answers"], size * 1e6)
+        for _ in range(3):
+            worker.end()
+            worker.forget()
+            took, cpu, memory = start_again(s, worker)
+            worker.end()
+            kept, _, _ = start_again(s, worker)
+            rows.append((f"{restored(s) / 1e6:.0f}", f"{took:.2f}", f"{restored(s) / 1e6 / took:.0f}",
+                         f"{cpu:.2f}", f"{memory / 1e6:.0f}", f"{kept:.2f}", load()))
+    measure.table(rows)
 
 
 def profile(s):
@@ -290,6 +314,7 @@ def more(parser):
     parser.add_argument("--jobs", type=int, default=20000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--workers", default="1,2,4", help="how many, one after the other")
+    parser.add_argument("--tables", default="200,800", help="MB of answers that a worker restores")
     parser.add_argument("--profile", choices=["perf"])
 
 
@@ -314,8 +339,8 @@ def main():
         rounds(s, sizes)
         if options.profile:
             profile(s)
-        restore(s)
         workers(s)
+        restore(s)
 
 
 main()
