@@ -1,3 +1,4 @@
+/* The events of a consumer: what its group says, records, ends and troubles. */
 #include "core/kafka_int.h"
 
 #include "core/headers.h"

@@ -125,7 +125,7 @@ int link_copy_restart(struct link *l, const struct store_name *of, uint64_t from
                       struct err *err)
 {
     int more = 1;
-    for (int i = 0; more > 0; i++) {
+    while (more > 0) { /* a transaction's worth goes at a time */
         int r = copy_mark(l->slice, OP_DROP, of, 0, SPAN_NONE, err);
         more = r < 0 ? r : copy_apply(l->slice, err);
     }

@@ -20,6 +20,16 @@
 
 #define TABLE_AGE_MAX_MS ((int64_t)3 * 24 * 3600 * 1000)
 
+static bool owns(const struct link *l, uint32_t partition)
+{
+    for (size_t i = 0; i < l->owned.n; i++) {
+        if (l->owned.v[i] == partition) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool link_fed(const struct link *l, const struct store_name *of)
 {
     const struct topic_spec *spec = topics_find(false, of->name);
@@ -27,37 +37,22 @@ bool link_fed(const struct link *l, const struct store_name *of)
         topics_copied(spec, l->role) == COPY_NONE) {
         return false;
     }
-    if (!spec || !spec->keyed || l->role != QUEUE_WORKER) {
-        return true;
-    }
-    for (size_t i = 0; i < l->owned.n; i++) {
-        if (l->owned.v[i] == of->partition) {
-            return true;
-        }
-    }
-    return false;
+    return !spec || !spec->keyed || l->role != QUEUE_WORKER || owns(l, of->partition);
 }
 
 static bool wanted(const struct link *l, const struct topic_spec *spec,
                    uint32_t partition)
 {
-    bool owned = false;
     if (topics_copied(spec, l->role) == COPY_NONE) {
         return false;
     }
-    if (!spec || !spec->keyed) {
+    if (!spec || !spec->keyed || l->role == QUEUE_WHOLE) {
         return true;
     }
     if (l->role == QUEUE_SCHEDULER) {
         return partition == 0; /* of `acks`: its own stand there */
     }
-    if (l->role == QUEUE_WHOLE) {
-        return true;
-    }
-    for (size_t i = 0; i < l->owned.n; i++) {
-        owned |= l->owned.v[i] == partition;
-    }
-    return owned;
+    return owns(l, partition);
 }
 
 /* ---- where a copy stands ---- */

@@ -208,9 +208,10 @@ struct queue *queue_close(struct queue *q)
     if (!q) {
         return NULL;
     }
-    commits_fini(q);
+    commits_stop(q);
     watch_fini(q);
     q->link = link_close(q->link);
+    commits_fini(q);
     q->peek = queue_cursor_close(q->peek);
     assert(q->n_users == 0); /* feeds, cursors and transactions end before their queue */
     owner_fini(q);

@@ -436,6 +436,9 @@ bool commits_idle(
     struct queue *q); /* nothing was handed over that is not done; any thread */
 /* From now on transactions begun before fail with these words; any thread. */
 void commits_fail(struct queue *q, const struct err *err);
+/* The thread ends with what was handed over. The link's own thread, which helps it with that, may
+ * still ask; once that has ended, too: fini. */
+void commits_stop(struct queue *q);
 void commits_fini(struct queue *q);
 
 int owner_take(struct queue *q, struct err *err);    /* 1 taken, 0 held by another */

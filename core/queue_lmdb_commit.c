@@ -319,7 +319,7 @@ int commits_init(struct queue *q, struct err *err)
     return 0;
 }
 
-void commits_fini(struct queue *q)
+void commits_stop(struct queue *q)
 {
     struct commits *c = &q->commits;
     pthread_mutex_lock(&c->mu);
@@ -330,6 +330,11 @@ void commits_fini(struct queue *q)
         pthread_join(c->thread, NULL);
     }
     call_back(q);
+}
+
+void commits_fini(struct queue *q)
+{
+    struct commits *c = &q->commits;
     c->wake = loop_wake_destroy(c->wake);
     pthread_cond_destroy(&c->work);
     pthread_cond_destroy(&c->room);
