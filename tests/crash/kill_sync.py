@@ -85,7 +85,7 @@ class Night:
                      ended.code in (0, 3), ended)
             return False
         self.kills.append(point or "random moment")
-        self.place.audit(f"night '{self.name}', killed at {self.kills[-1]}")
+        self.place.audit(f"night '{self.name}', killed at {self.kills[-1]}", early=True)
         return True
 
     def finish(self):

@@ -155,7 +155,7 @@ class Night:
             return False
         self.killed_at.append(point)
         self.tally.killed(point, self.states() or {"nothing"})
-        self.place.audit(f"{self.name()}, killed at {point}")
+        self.place.audit(f"{self.name()}, killed at {point}", early=True)
         return True
 
     def name(self):

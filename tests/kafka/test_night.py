@@ -124,7 +124,8 @@ def more(parser):
     parser.add_argument("--file", help="a job file to use instead of a generated one")
     parser.add_argument("--jobs", type=int, default=400)
     parser.add_argument("--flow", type=int, default=150, help="calls under way at a time")
-    parser.add_argument("--seconds", type=int, default=system.FINISH_SECONDS, help="a night may take")
+    parser.add_argument("--seconds", type=int, default=system.SOON_SECONDS,
+                        help="without a result")
 
 
 def main():

@@ -39,7 +39,7 @@ def killed(options):
         for sender in senders:
             sender.join(120)
         lib.equal("a client could not send", [f.failed for f in senders if f.failed], [])
-        if s.finish(len(jobs), 240):
+        if s.finish(len(jobs)):
             system.check(s, jobs)
         lib.equal("daemons that ended by themselves", s.lost(), [])
 
@@ -66,7 +66,7 @@ def silent(options):
         began = time.monotonic()
         some = system.night(options.rng, options.jobs, name="after")
         s.send(some)
-        if s.finish(len(jobs + some), 240):
+        if s.finish(len(jobs + some)):
             print(f"all was done {time.monotonic() - began:.1f} s after it answered again")
             system.check(s, jobs + some)
         lib.equal("daemons that ended by themselves", s.lost(), [])

@@ -92,7 +92,7 @@ def chaos(options):
         for sender in senders:
             sender.join(120)
         print(f"blows: {blows.counts}")
-        if s.finish(len(jobs), 300):
+        if s.finish(len(jobs)):
             system.check(s, jobs)
             done = s.command("audit", "-q")
             lib.equal("audit finds nothing", done.code if not done.code else done.out + done.err, 0)
