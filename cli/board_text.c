@@ -263,10 +263,12 @@ static void add_money(struct page *p)
              l->limited ? usd_show(l->limit, MONEY_PLACES, limit) : "none",
              l->paused ? ", paused" : "");
     }
-    line(p, false, "in flight: %s%" PRIu64 " jobs, %s reserved%s",
+    line(p, false, "in flight: %s%" PRIu64 " jobs, %s reserved",
          v->open_more ? "more than " : "", v->open_jobs,
-         usd_show(v->reserved, MONEY_PLACES, held),
-         v->limits_n ? "" : "; nothing limits what may be spent");
+         usd_show(v->reserved, MONEY_PLACES, held));
+    if (!v->limits_n && !v->remote) {
+        line(p, false, "nothing limits what may be spent");
+    }
 }
 
 /* ---- what waits ---- */

@@ -17,7 +17,7 @@
 /* After a role stopped the queue says in this time that its share is lost: else it is the role
  * that cannot go on. */
 #define STOPPED_MS      20000
-#define ACCESS_AGAIN_MS 5000 /* between two looks whether it may do its work now */
+#define ACCESS_AGAIN_MS 2000 /* between two looks whether it may do its work now */
 
 enum life { STANDBY, AT_WORK, DRAINING };
 

@@ -11,7 +11,6 @@ struct asking {
     const struct broker_settings *set;
     struct kafka_conf kafka;
     struct kafka_admin *admin;
-    struct kafka_producer *producer; /* NULL: nothing to write was asked yet */
     struct access_rules rules;
     /* of what is a team's: "results." */
     const char *of_teams;
@@ -41,27 +40,41 @@ static int may_see(struct asking *a, const struct kafka_acl *rule, struct err *e
     return judge(rc, &why, err);
 }
 
-/* A table takes no record without a key, from nobody. */
-static int may_write(struct asking *a, const struct kafka_acl *rule, struct err *err)
+/* A table takes no record without a key, from nobody. A producer that was refused one is done with:
+ * each table has its own. */
+static int put_keyless(struct asking *a, const char *topic, struct err *err)
 {
     const struct kafka_producer_conf conf = {.kafka = &a->kafka};
-    const struct kafka_record keyless = {.topic = rule->name, .value = SPAN_LIT("?")};
+    const struct kafka_record keyless = {.topic = topic, .value = SPAN_LIT("?")};
+    struct kafka_producer *p = NULL;
+    int rc = kafka_producer_open(&p, &conf, err);
+    rc = rc < 0 ? rc : kafka_producer_produce(p, &keyless, err);
+    rc = rc < 0 ? rc : kafka_producer_flush(p, FLUSH_MS, err);
+    kafka_producer_destroy(p);
+    return rc;
+}
+
+/* Who may write nowhere is refused as a producer; the topic is what is meant. */
+static int may_write(struct asking *a, const struct kafka_acl *rule, struct err *err)
+{
     struct err why = {0};
     int rc = kafka_admin_partitions(a->admin, rule->name, &why);
-    if (rc <= 0) {
+    if (rc == 0) {
         return 0; /* it is made when it is needed */
     }
-    rc = a->producer ? 0 : kafka_producer_open(&a->producer, &conf, &why);
-    rc = rc < 0 ? rc : kafka_producer_produce(a->producer, &keyless, &why);
-    rc = rc < 0 ? rc : kafka_producer_flush(a->producer, FLUSH_MS, &why);
-    if (rc < 0 && kafka_denied(&why)) {
-        char hint[sizeof(why.hint)];
-        snprintf(hint, sizeof(hint), "%s", why.hint);
-        err_set(&why, ERR_AUTH,
-                "could not write to topic '%s': not allowed for this topic", rule->name);
-        err_hint(&why, "%s", hint);
+    if (rc < 0) {
+        return judge(rc, &why, err);
     }
-    return judge(rc, &why, err);
+    rc = put_keyless(a, rule->name, &why);
+    if (rc >= 0 || !kafka_denied(&why)) {
+        return 0;
+    }
+    char hint[sizeof(why.hint)];
+    snprintf(hint, sizeof(hint), "%s", why.hint);
+    err_set(err, ERR_AUTH, "could not write to topic '%s': not allowed for this topic",
+            rule->name);
+    err_hint(err, "%s", hint);
+    return -ERR_AUTH;
 }
 
 static int on_team(void *ctx, const char *topic, int32_t partitions)
@@ -119,7 +132,6 @@ int daemon_access(const struct broker_settings *set, enum access_role role,
     for (size_t i = 0; rc == 0 && i < a.rules.n; i++) {
         rc = ask(&a, &a.rules.v[i], err);
     }
-    kafka_producer_destroy(a.producer);
     kafka_admin_destroy(a.admin);
     return MIN_OF(rc, 0);
 }
