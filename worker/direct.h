@@ -128,6 +128,8 @@ struct lane_direct {
     struct direct_entry *entries;
     struct direct_flight *flights;
     struct direct_commit *commits;
+    struct call **refused_calls; /* wait until their team's topics take results */
+    uint32_t refused_n, refused_cap;
     int64_t commit_ms; /* how long one takes, moving average */
     struct buf text;   /* of the reply being read */
     uint64_t random;

@@ -247,8 +247,42 @@ static bool wants_more(const struct lane_direct *l, const struct direct_server *
     return wants;
 }
 
+/* It is not made before its team could get the answer. */
+static void keep_refused(struct lane_direct *l, struct call *c)
+{
+    struct err err;
+    if (l->refused_n == l->refused_cap) {
+        uint32_t cap = l->refused_cap ? 2 * l->refused_cap : 64;
+        struct call **v = realloc(l->refused_calls, cap * sizeof(struct call *));
+        if (!v) {
+            err_set(&err, ERR_FAIL, "could not keep a call: out of memory");
+            direct_fail(l, &err);
+            return;
+        }
+        l->refused_calls = v;
+        l->refused_cap = cap;
+    }
+    l->refused_calls[l->refused_n++] = c;
+}
+
+int lane_direct_go_on(struct lane_direct *l, struct err *err)
+{
+    uint32_t n = l->refused_n;
+    int rc = 0;
+    l->refused_n = 0;
+    for (uint32_t i = 0; rc >= 0 && i < n; i++) {
+        struct call *c = l->refused_calls[i];
+        if (!c->cancelled && settle_refuses(l->conf.settle, c)) {
+            l->refused_calls[l->refused_n++] = c;
+        } else {
+            rc = lane_direct_add(l, c, err);
+        }
+    }
+    return rc;
+}
+
 /* Calls of cancelled runs end here, as far as settle has room; those of teams whose topics refuse
- * are left. */
+ * wait. */
 static struct call *next_call(struct lane_direct *l, unsigned server, unsigned track,
                               bool *ret_twice)
 {
@@ -258,7 +292,7 @@ static struct call *next_call(struct lane_direct *l, unsigned server, unsigned t
         if (c->cancelled) {
             l->failed = settle_cancelled(l->conf.settle, c) < 0; /* settle has told why */
         } else if (settle_refuses(l->conf.settle, c)) {
-            call_hide(l->conf.calls, c);
+            keep_refused(l, c);
         } else {
             return c;
         }

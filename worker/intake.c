@@ -8,8 +8,17 @@
 
 #define HELD_TEAMS_MAX \
     1024 /* that are asked about again; of more, when one of these goes on */
-#define ASK_AGAIN_MS 20
-#define INTAKE_STEP  500 /* records taken in one turn */
+#define HELD_JOBS_MAX 1000000 /* remembered by place; more are left */
+#define ASK_AGAIN_MS  20
+#define INTAKE_STEP   500 /* records taken in one turn */
+
+/* A team whose topics refuse, and its jobs since, in order: none was looked at. */
+struct held_team {
+    char name[TEAM_MAX + 1];
+    bool left; /* something is left for an intake that is made anew */
+    uint64_t *places;
+    size_t n, cap, at; /* at: all before it were taken */
+};
 
 struct intake {
     struct intake_conf conf;
@@ -18,11 +27,9 @@ struct intake {
     struct repeats *repeats;
     uint64_t repeated;
     uint32_t left[LANES], held;
-    struct held_team {
-        char name[TEAM_MAX + 1];
-        bool left; /* something is left for an intake that is made anew */
-    } * held_teams;
+    struct held_team *held_teams;
     size_t held_teams_n;
+    struct queue_cursor *held_rows;
     bool started, failed;
     bool dry;   /* the feed had nothing more when it was asked last */
     bool woken; /* and since then something may have come */
@@ -270,20 +277,40 @@ void intake_go_on(struct intake *in)
     for (size_t i = in->held_teams_n; i-- > 0;) {
         struct held_team *t = &in->held_teams[i];
         char text[TEAM_MAX + 40];
-        if (t->left || !goes_on(in, t)) {
+        if (t->left || t->at < t->n || !goes_on(in, t)) {
             continue;
         }
         snprintf(text, sizeof(text), "jobs of team '%s' go on", t->name);
         in->conf.on_event(in->conf.ctx, t->name, text);
+        free(t->places);
         *t = in->held_teams[--in->held_teams_n];
     }
 }
 
-/* 1 take it, 0 leave it; -1: nobody knows yet, it will be given again. */
+static void hold_job(struct intake *in, struct held_team *t, uint64_t at)
+{
+    if (t->n == t->cap) {
+        size_t cap = t->cap ? 2 * t->cap : 64;
+        uint64_t *places =
+            in->held < HELD_JOBS_MAX ? realloc(t->places, cap * sizeof(*places)) : NULL;
+        if (!places) {
+            t->left = true;
+            return;
+        }
+        t->places = places;
+        t->cap = cap;
+    }
+    t->places[t->n++] = at;
+    in->held++;
+}
+
+/* 1 take it, 0 it waits; -1: nobody knows yet, it will be given again. */
 static int may_take(struct intake *in, const struct queue_msg *msg, const char *team)
 {
     struct err why = {0};
-    int rc = takes(in, team, &why);
+    struct held_team *t = held_team(in, team);
+    bool behind = t < in->held_teams + in->held_teams_n && (t->left || t->at < t->n);
+    int rc = behind ? -1 : takes(in, team, &why);
     if (rc == 0) {
         queue_pause(in->conf.feed, msg->at.topic, msg->at.partition, msg->at.offset);
         queue_resume(in->conf.feed, msg->at.topic, msg->at.partition);
@@ -291,8 +318,13 @@ static int may_take(struct intake *in, const struct queue_msg *msg, const char *
         return -1;
     }
     if (rc < 0) {
-        in->held++;
-        intake_hold(in, team, &why, true);
+        intake_hold(in, team, &why, false);
+        t = held_team(in, team);
+        if (t < in->held_teams + in->held_teams_n) {
+            hold_job(in, t, place_of(msg->at.partition, msg->at.offset));
+        } else {
+            in->held_teams[0].left = true; /* so many teams: found when one goes on */
+        }
     }
     return rc > 0;
 }
@@ -341,15 +373,66 @@ static bool has_room(const struct intake *in)
            call_job_count(in->conf.calls) < INTAKE_JOBS_MAX;
 }
 
+/* The next job that waited: it was taken, or is gone. */
+static int take_waiting(struct intake *in, struct held_team *t, struct err *err)
+{
+    struct queue_msg msg;
+    struct release r;
+    uint64_t at = t->places[t->at];
+    const struct queue_at record = place_at(at);
+    int rc = queue_fetch(in->held_rows, &record, &msg, err);
+    if (rc < 0) {
+        return rc;
+    }
+    t->at++;
+    in->held--;
+    if (rc > 0 && release_decode(msg.headers, &r) == 0) {
+        rc = take_job(in, at, &r, err);
+    }
+    return MIN_OF(rc, 0);
+}
+
+/* Those of teams that go on: how many, or negative. */
+static int pull_waiting(struct intake *in, struct err *err)
+{
+    int taken = 0;
+    for (size_t i = 0; i < in->held_teams_n; i++) {
+        struct held_team *t = &in->held_teams[i];
+        if (t->at == t->n || t->left || !goes_on(in, t)) {
+            continue;
+        }
+        for (; t->at < t->n && taken < INTAKE_STEP && has_room(in); taken++) {
+            int rc = take_waiting(in, t, err);
+            if (rc < 0) {
+                return rc;
+            }
+        }
+    }
+    intake_go_on(in);
+    return taken;
+}
+
+static void stop_at(struct intake *in, const struct err *err)
+{
+    if (err->msg[0]) {
+        fail(in, err);
+    }
+    in->failed = true; /* else settle has reported it already */
+}
+
 static void pull(void *ctx)
 {
     struct intake *in = ctx;
     struct err err = {0};
-    int taken = 0;
     if (!in->started || in->failed) {
         return;
     }
     in->woken = in->dry = false;
+    int taken = pull_waiting(in, &err);
+    if (taken < 0) {
+        stop_at(in, &err);
+        return;
+    }
     for (; taken < INTAKE_STEP && has_room(in); taken++) {
         struct queue_msg msg;
         int rc = queue_next(in->conf.feed, &msg, &err);
@@ -358,18 +441,14 @@ static void pull(void *ctx)
             return; /* the timer will ask again */
         }
         if (rc < 0) {
-            if (!err.msg[0]) { /* settle has reported it already */
-                in->failed = true;
-                return;
-            }
-            fail(in, &err);
+            stop_at(in, &err);
             return;
         }
         if (in->dry) {
             return;
         }
     }
-    if (taken == INTAKE_STEP) {
+    if (taken >= INTAKE_STEP) {
         loop_timer_start(in->again, 0);
     }
 }
@@ -452,6 +531,9 @@ int intake_create(struct intake **ret, const struct intake_conf *conf, struct er
     if (rc >= 0) {
         rc = queue_cursor_open(conf->queue, &in->past_rows, err);
     }
+    if (rc >= 0) {
+        rc = queue_cursor_open(conf->queue, &in->held_rows, err);
+    }
     if (rc < 0) {
         intake_destroy(in);
         return rc;
@@ -490,7 +572,11 @@ struct intake *intake_destroy(struct intake *in)
     if (in) {
         queue_cursor_close(in->answers);
         queue_cursor_close(in->past_rows);
+        queue_cursor_close(in->held_rows);
         free(in->past);
+        for (size_t i = 0; i < in->held_teams_n; i++) {
+            free(in->held_teams[i].places);
+        }
         free(in->held_teams);
         repeats_destroy(in->repeats);
         loop_timer_destroy(in->again);

@@ -45,7 +45,7 @@ struct intake_conf {
 int intake_create(struct intake **ret, const struct intake_conf *conf, struct err *err);
 int intake_start(struct intake *in, struct err *err);
 void intake_wake(struct intake *in); /* no effect before intake_start */
-/* Jobs of teams whose topics refuse results: left where they are. */
+/* Jobs of teams whose topics refuse results: left where they are, and taken once these take them. */
 uint32_t intake_held(const struct intake *in);
 /* The same found by settle: nothing more is taken for that team. `left`: not all of it is in our hands.
  * Says so once; why may be NULL. */

@@ -143,6 +143,7 @@ struct lane_direct *lane_direct_destroy(struct lane_direct *l)
     queue_cursor_close(l->cursor);
     pool_destroy(l->pool);
     buf_fini(&l->text);
+    free(l->refused_calls);
     free(l->servers);
     free(l);
     return NULL;

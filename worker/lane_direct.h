@@ -80,6 +80,8 @@ int lane_direct_recover(struct lane_direct *l, struct err *err);
 void lane_direct_start(struct lane_direct *l);
 /* A call of this lane that waits: the lane's from here on. */
 int lane_direct_add(struct lane_direct *l, struct call *c, struct err *err);
+/* The queue has news: calls whose teams could not get the answer may be made now. */
+int lane_direct_go_on(struct lane_direct *l, struct err *err);
 bool lane_direct_idle(const struct lane_direct *l);
 /* Nothing more leaves from here on; what is under way is waited for. */
 void lane_direct_drain(struct lane_direct *l);

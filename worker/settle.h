@@ -90,7 +90,7 @@ bool settle_room(const struct settle *s);
 bool settle_idle(const struct settle *s);
 void settle_again(struct settle *s);
 bool settle_holds(const struct settle *s, const char *team);
-/* A call that was not made yet: its team could not get the answer. It is left to who is made anew. */
+/* A call that was not made yet: its team could not get the answer. */
 bool settle_refuses(struct settle *s, const struct call *c);
 uint32_t settle_held(const struct settle *s, enum lane lane); /* calls, held or let go */
 void settle_counts(const struct settle *s, struct settle_counts *ret);

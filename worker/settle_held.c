@@ -153,6 +153,6 @@ bool settle_refuses(struct settle *s, const struct call *c)
         settle_takes(s, r.team, &max, &why) >= 0) {
         return false;
     }
-    tell(s, r.team, &why, true);
+    tell(s, r.team, &why, false);
     return true;
 }

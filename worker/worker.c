@@ -168,7 +168,13 @@ static void on_tidied(void *ctx)
 static void on_queue(void *ctx)
 {
     struct worker *w = ctx;
+    struct err err = {0};
     settle_again(w->settle);
+    for (int i = 0; i < LANES; i++) {
+        if (w->direct[i] && lane_direct_go_on(w->direct[i], &err) < 0) {
+            on_stop(w, &err);
+        }
+    }
     intake_go_on(w->intake);
     cancels_wake(w->cancels);
     intake_wake(w->intake);

@@ -95,9 +95,6 @@ class World:
         """Nobody was thrown out for it."""
         for daemon in (self.worker, self.scheduler):
             lib.equal("it was at work all the time", daemon.stderr().count(": at work"), 1)
-        self.nothing_lost()
-
-    def nothing_lost(self):
         kinds = lib.counts(r["kind"] for r in self.records("spend"))
         lib.that("no call is in doubt", not kinds.get("in_doubt"), kinds)
 
@@ -207,6 +204,7 @@ def closed(place, kafka):
     lib.wait_for(lambda: len(world.records("dead.a")) >= JOBS, every=0.5)
     lib.equal("each of its jobs has a result", world.statuses("a", "bad"), {"rejected": JOBS})
     lib.equal("and a dead letter", len(world.records("dead.a")), JOBS)
+    world.undisturbed()
 
     for lane in ("sync", "pool"):
         lib.part(f"... and nor do single calls, whose answers are in hand: lane {lane}")
@@ -217,7 +215,7 @@ def closed(place, kafka):
         world.waits("a", f"{lane}-a")
         permit(kafka, "worker", "results.a")
         world.all_ok("a", f"{lane}-a")
-    world.nothing_lost()
+    world.undisturbed()
     world.end()
 
 
