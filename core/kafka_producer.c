@@ -103,6 +103,8 @@ const struct kafka_refusal *kafka_producer_refused(const struct kafka_producer *
 int kafka_producer_refuse(struct kafka_producer *p, const struct kafka_fault *f,
                           struct err *err)
 {
+    /* Its records were dropped unsent, which leaves a gap in the numbering. */
+    p->spent = true;
     if (!p->refusal.entered) {
         p->refusal = (struct kafka_refusal){.entered = true};
         note_refusal(&p->refusal, p->wrote_more ? "" : p->wrote, 0, 0, f->code);

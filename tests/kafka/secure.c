@@ -192,6 +192,29 @@ static void a_forbidden_topic_is_told_between_two_records_too(void **state)
     OK(w, commit(w, w->p));
 }
 
+/* What was dropped unsent leaves a gap in the numbering of its topic, and that producer cannot go on:
+ * also when the refusal comes late, into a transaction that is under way and can be aborted. */
+static void a_topic_forbidden_late_in_a_transaction_spends_the_producer(void **state)
+{
+    struct world *w = *state;
+    char third[sizeof(w->second) + 8];
+    snprintf(third, sizeof(third), "%s.third", w->second);
+    be_team_a(w, true);
+    make_topic(w, third, 1, NULL, NULL);
+    allow(w, "team-a", KAFKA_ACL_WRITE, third);
+    begin_and_put(w, third); /* so that it need not be looked up in between */
+    OK(w, commit(w, w->p));
+    begin_and_put(w, w->topic);
+    usleep(500000); /* the transaction has it by now */
+    OK(w, put(w, w->p, w->second, "theirs"));
+    OK(w, put(w, w->p, third, "dropped"));
+    IS(w, -KAFKA_REFUSED, commit(w, w->p));
+    IS(w, 1, kafka_producer_abort(w->p, CALL_MS, &w->err));
+    start_anew(w);
+    begin_and_put(w, third);
+    OK(w, commit(w, w->p));
+}
+
 static void a_transactional_id_needs_its_own_permission(void **state)
 {
     struct world *w = *state;
@@ -284,6 +307,7 @@ const struct CMUnitTest secure_tests[] = {
     KAFKA_TEST(a_topic_one_may_see_but_not_write_costs_its_transaction_only),
     KAFKA_TEST(a_forbidden_topic_among_others_is_found_one_at_a_time),
     KAFKA_TEST(a_forbidden_topic_is_told_between_two_records_too),
+    KAFKA_TEST(a_topic_forbidden_late_in_a_transaction_spends_the_producer),
     KAFKA_TEST(a_transactional_id_needs_its_own_permission),
     KAFKA_TEST(anothers_topic_cannot_be_read_and_one_needs_no_group_to_read),
     KAFKA_TEST(a_group_needs_its_own_permission),
