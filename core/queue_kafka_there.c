@@ -224,10 +224,8 @@ static int try_once(struct link_commit *c)
     int r = kafka_producer_begin(l->producer, c->err);
     if (r == 0) {
         r = link_produce_all(c);
-        if (r == -(int)KAFKA_REMAKE) {
-            r = -(
-                int)KAFKA_ABORT; /* no commit was asked for: it can be given up and done again */
-        }
+        /* no commit was asked for: it can be given up and done again */
+        r = r == -(int)KAFKA_REMAKE ? -(int)KAFKA_ABORT : r;
     }
     if (r == 0) {
         r = send_offsets(c);
